@@ -1,0 +1,2 @@
+//! Chores: checks, blessing, benchmarks.
+fn main() {}
