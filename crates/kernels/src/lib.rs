@@ -1,0 +1,62 @@
+//! Arithmetic and kernels of neural networks.
+//!
+//! This is what firmware links: no allocation, no panic, no `unsafe` outside `arch`, the same bits on
+//! every machine. A kernel is a plain function over slices and a parameter struct that can be a
+//! constant; it never sees a graph, a node or a tensor. Its portable form is the specification of its
+//! bits.
+//!
+//! Rules for the code here, each of which keeps a panic out of the binary:
+//! - slices are cut by `get`, `chunks_exact`, `zip` and `split_at_checked`, never by index;
+//! - a length that does not match means "nothing to do for what is missing";
+//! - integer arithmetic that could overflow is `wrapping_*` by choice.
+//!
+//! Adding a kernel: one file, one line in the list below (`kernels!`).
+
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+#[macro_use]
+pub mod declare;
+pub mod dot;
+pub mod fixed;
+#[cfg(feature = "reflect")]
+pub mod reflect;
+mod window;
+
+pub use window::Window;
+
+/// Lists the kernel files and, for an image's decoder, every parameter struct in them.
+macro_rules! kernels {
+    ($($module:ident: $($Params:ident),+;)*) => {
+        $(pub mod $module; pub use $module::{$($Params),+};)*
+
+        /// Every kernel's declaration, in the order of the list.
+        #[cfg(feature = "reflect")]
+        pub const DECLARATIONS: &[&declare::Declaration] =
+            &[$($(<$Params as reflect::Declared>::DECLARATION),+),*];
+
+        /// Decodes the parameters of the kernel with this name from the bytes of an image and hands
+        /// the kernel to `visit`. `None` when the name is unknown or the bytes mean nothing.
+        #[cfg(feature = "reflect")]
+        pub fn decode<R>(
+            name: &str,
+            bytes: &mut &[u8],
+            visit: impl FnOnce(&dyn reflect::Kernel) -> R,
+        ) -> Option<R> {
+            $($(
+                if name == <$Params as reflect::Declared>::DECLARATION.name {
+                    return <$Params as reflect::Field>::decode(bytes).map(|params| visit(&params));
+                }
+            )+)*
+            None
+        }
+    };
+}
+
+kernels! {
+    fully_connected: FullyConnectedF32, FullyConnectedI8;
+    conv2d: Conv2dF32, Conv2dI8;
+    depthwise_conv2d: DepthwiseConv2dF32, DepthwiseConv2dI8;
+}
