@@ -88,6 +88,12 @@ macro_rules! codes {
 codes! {
     K0001 INTERNAL Bug;
     K0101 TFLITE_TRUNCATED Request;
+    K0601 BOARD_UNKNOWN Request;
+    K0602 BOARD_FILE_SYNTAX Request;
+    K0603 CORE_UNKNOWN Request;
+    K0604 BOARD_FILE_INVALID Request;
+    K0605 BOARD_EMULATOR_UNFIT Request;
+    K0606 BOARD_FILE_UNREADABLE Request;
 }
 
 pub(crate) use list::INTERNAL;
