@@ -1,0 +1,182 @@
+//! A checked problem in the form the searches want: permissions turned into separations.
+//!
+//! Two blocks that are live together must lie so that the upper one starts at least a *separation*
+//! above the lower one's start. Without permission that is the lower one's size. A kernel that goes
+//! upward lowers it for the output below the input, one that goes downward for the input below the
+//! output. What a separation cannot say is [`Rule::Exact`]: such pairs are listed, and a search may
+//! fuse them into one item.
+
+use crate::{Block, Overlap, PlanError, Problem, Rule, at};
+use std::collections::BTreeMap;
+
+/// An input and an output that may overlap.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pair {
+    pub input: usize,
+    pub output: usize,
+    /// Least distance of the input's start above the output's, with the output below.
+    pub output_below: u64,
+    /// Least distance of the output's start above the input's, with the input below.
+    pub input_below: u64,
+    /// They may start at the same offset, and no separation says so.
+    pub exact: bool,
+    /// The rule allows more than the separations and `exact` express.
+    pub lossy: bool,
+}
+
+impl Pair {
+    /// The largest number of units of `unit` bytes that the two can share, both starting on one.
+    fn shared(&self, blocks: &[Block], unit: u64) -> u64 {
+        let input = blocks[self.input].bytes.div_ceil(unit);
+        let output = blocks[self.output].bytes.div_ceil(unit);
+        if self.exact || self.lossy {
+            return input.min(output);
+        }
+        let below = |low: u64, separation: u64, high: u64| {
+            low.saturating_sub(separation.div_ceil(unit)).min(high)
+        };
+        below(output, self.output_below, input).max(below(input, self.input_below, output))
+    }
+}
+
+pub(crate) struct Normal {
+    pub blocks: Vec<Block>,
+    pub pairs: Vec<Pair>,
+    /// For each block its pairs, as indices into `pairs`.
+    pub pairs_of: Vec<Vec<usize>>,
+}
+
+impl Normal {
+    pub fn new(problem: &Problem) -> Result<Self, PlanError> {
+        problem.check()?;
+        let blocks = problem.blocks.clone();
+        let mut merged: BTreeMap<(usize, usize), Pair> = BTreeMap::new();
+        for overlap in problem.effective() {
+            let &Overlap { input, output, rule } = overlap;
+            let (input, output) = (at(input), at(output));
+            let pair = merged.entry((input, output)).or_insert(Pair {
+                input,
+                output,
+                output_below: blocks[output].bytes,
+                input_below: blocks[input].bytes,
+                exact: false,
+                lossy: false,
+            });
+            match rule {
+                Rule::Exact => pair.exact = true,
+                Rule::AtMost(most) => {
+                    let above = if most < 0 { most.unsigned_abs() } else { 0 };
+                    pair.output_below = pair.output_below.min(above);
+                    lift(most, blocks[input].bytes, &mut pair.input_below, &mut pair.lossy);
+                }
+                Rule::AtLeast(least) => {
+                    let above = u64::try_from(least).unwrap_or(0);
+                    pair.input_below = pair.input_below.min(above);
+                    let most = least.saturating_neg();
+                    lift(most, blocks[output].bytes, &mut pair.output_below, &mut pair.lossy);
+                }
+            }
+        }
+        let mut pairs_of = vec![Vec::new(); blocks.len()];
+        let mut pairs = Vec::with_capacity(merged.len());
+        for (_, mut pair) in merged {
+            // A separation of none already lets both start together.
+            pair.exact &= pair.output_below > 0 && pair.input_below > 0;
+            pairs_of[pair.input].push(pairs.len());
+            pairs_of[pair.output].push(pairs.len());
+            pairs.push(pair);
+        }
+        Ok(Self { blocks, pairs, pairs_of })
+    }
+
+    /// The separations of two blocks that are live together: of `b` above `a`, and of `a` above `b`.
+    pub fn separations(&self, a: usize, b: usize) -> (u64, u64) {
+        let mut found = (self.blocks[a].bytes, self.blocks[b].bytes);
+        let few = if self.pairs_of[a].len() <= self.pairs_of[b].len() { a } else { b };
+        for &pair in &self.pairs_of[few] {
+            let pair = &self.pairs[pair];
+            if (pair.input, pair.output) == (a, b) {
+                found = (found.0.min(pair.input_below), found.1.min(pair.output_below));
+            } else if (pair.input, pair.output) == (b, a) {
+                found = (found.0.min(pair.output_below), found.1.min(pair.input_below));
+            }
+        }
+        found
+    }
+
+    /// Whether two blocks that are live together may start at the same offset.
+    pub fn may_coincide(&self, a: usize, b: usize) -> bool {
+        self.pairs_of[a].iter().any(|&pair| {
+            let pair = &self.pairs[pair];
+            let named = (pair.input, pair.output) == (a, b) || (pair.input, pair.output) == (b, a);
+            named && (pair.exact || pair.output_below == 0 || pair.input_below == 0)
+        })
+    }
+
+    /// The least memory in which blocks that are all live at `step` can lie.
+    ///
+    /// For each alignment u that occurs, the blocks aligned to at least u occupy whole units of u but
+    /// for the topmost, so their units, less those that permitted pairs can share, less one block's
+    /// unused tail, are needed. Inputs of pairs do not overlap one another, nor do outputs, and none is
+    /// both, so no block shares more units than it has.
+    pub fn needed(&self, live: &[usize], step: u32) -> u64 {
+        let mut units: Vec<u64> = live.iter().map(|&index| self.blocks[index].align).collect();
+        units.push(1);
+        units.sort_unstable();
+        units.dedup();
+        units.iter().map(|&unit| self.needed_in_units(live, step, unit)).max().unwrap_or(0)
+    }
+
+    fn needed_in_units(&self, live: &[usize], step: u32, unit: u64) -> u64 {
+        let (mut total, mut tail, mut shared) = (0u64, 0u64, 0u64);
+        let mut by_input: BTreeMap<usize, u64> = BTreeMap::new();
+        let mut by_output: BTreeMap<usize, u64> = BTreeMap::new();
+        for &index in live {
+            let block = &self.blocks[index];
+            if block.align < unit {
+                continue;
+            }
+            total += block.bytes.div_ceil(unit);
+            tail = tail.max(align_gap(block.bytes, unit));
+            if block.last != step {
+                continue;
+            }
+            for &pair in &self.pairs_of[index] {
+                let pair = &self.pairs[pair];
+                if pair.input == index && self.blocks[pair.output].align >= unit {
+                    let units = pair.shared(&self.blocks, unit);
+                    shared = shared.saturating_add(units);
+                    add(&mut by_input, pair.input, units);
+                    add(&mut by_output, pair.output, units);
+                }
+            }
+        }
+        for side in [&by_input, &by_output] {
+            let most = side
+                .iter()
+                .map(|(&index, &units)| units.min(self.blocks[index].bytes.div_ceil(unit)));
+            shared = shared.min(most.sum());
+        }
+        (total.saturating_sub(shared) * unit).saturating_sub(tail)
+    }
+}
+
+fn add(sums: &mut BTreeMap<usize, u64>, key: usize, value: u64) {
+    let sum = sums.entry(key).or_default();
+    *sum = sum.saturating_add(value);
+}
+
+fn align_gap(bytes: u64, unit: u64) -> u64 {
+    bytes.div_ceil(unit) * unit - bytes
+}
+
+/// A rule that also lets the upper block start up to `most` above a lower one of `size` bytes: no
+/// separation at all if that reaches the lower one's end, else more than a separation can say.
+fn lift(most: i64, size: u64, separation: &mut u64, lossy: &mut bool) {
+    let most = u64::try_from(most).unwrap_or(0);
+    if most.saturating_add(1) >= size && most > 0 {
+        *separation = 0;
+    } else if most > 0 {
+        *lossy = true;
+    }
+}
