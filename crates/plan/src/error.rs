@@ -58,6 +58,14 @@ pub enum PlanError {
         /// The block.
         block: u32,
     },
+    /// A step of a graph is to overwrite, or write in place, a value it does not read or write.
+    #[error("step {step} cannot work in place on value {value}, which it does not read or write")]
+    Foreign {
+        /// The step.
+        step: u32,
+        /// The value.
+        value: u32,
+    },
     /// The steps of a graph wait for each other.
     #[error("step {step} waits for itself through other steps")]
     Cycle {

@@ -26,18 +26,22 @@
 //! ```
 #![deny(clippy::as_conversions)]
 
+mod dag;
 mod error;
 mod exact;
 mod greedy;
 mod items;
 mod memory;
 mod normal;
+mod order;
 mod place;
 mod problem;
 mod validate;
 
+pub use dag::{Dag, Step, Value};
 pub use error::{Fault, PlanError};
 pub use memory::{StepMemory, peak, timeline};
+pub use order::{Ordering, order};
 pub use place::place;
 pub use problem::{Block, Effort, Overlap, Placement, Problem, Rule};
 pub use validate::validate;

@@ -25,18 +25,31 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// The largest number of units of `unit` bytes that the two can share, both starting on one.
-    fn shared(&self, blocks: &[Block], unit: u64) -> u64 {
+    /// The largest number of units of `unit` bytes that the two can share, both starting on one: by
+    /// separations, and what starting together adds to that.
+    fn shared(&self, blocks: &[Block], unit: u64) -> (u64, u64) {
         let input = blocks[self.input].bytes.div_ceil(unit);
         let output = blocks[self.output].bytes.div_ceil(unit);
-        if self.exact || self.lossy {
-            return input.min(output);
+        let most = input.min(output);
+        if self.lossy {
+            return (most, 0);
         }
         let below = |low: u64, separation: u64, high: u64| {
             low.saturating_sub(separation.div_ceil(unit)).min(high)
         };
-        below(output, self.output_below, input).max(below(input, self.input_below, output))
+        let apart =
+            below(output, self.output_below, input).max(below(input, self.input_below, output));
+        (apart, if self.exact { most - apart } else { 0 })
     }
+}
+
+/// What one block can share with all others at a step.
+#[derive(Default)]
+struct Share {
+    /// By separations, all pairs together.
+    apart: u64,
+    /// By starting together, which only one other block can: the others do not overlap one another.
+    together: u64,
 }
 
 pub(crate) struct Normal {
@@ -118,7 +131,7 @@ impl Normal {
     /// For each alignment u that occurs, the blocks aligned to at least u occupy whole units of u but
     /// for the topmost, so their units, less those that permitted pairs can share, less one block's
     /// unused tail, are needed. Inputs of pairs do not overlap one another, nor do outputs, and none is
-    /// both, so no block shares more units than it has.
+    /// both, so no block shares more units than it has, and starts together with one other at most.
     pub fn needed(&self, live: &[usize], step: u32) -> u64 {
         let mut units: Vec<u64> = live.iter().map(|&index| self.blocks[index].align).collect();
         units.push(1);
@@ -128,9 +141,8 @@ impl Normal {
     }
 
     fn needed_in_units(&self, live: &[usize], step: u32, unit: u64) -> u64 {
-        let (mut total, mut tail, mut shared) = (0u64, 0u64, 0u64);
-        let mut by_input: BTreeMap<usize, u64> = BTreeMap::new();
-        let mut by_output: BTreeMap<usize, u64> = BTreeMap::new();
+        let (mut total, mut tail) = (0u64, 0u64);
+        let mut shares: [BTreeMap<usize, Share>; 2] = Default::default();
         for &index in live {
             let block = &self.blocks[index];
             if block.align < unit {
@@ -144,26 +156,26 @@ impl Normal {
             for &pair in &self.pairs_of[index] {
                 let pair = &self.pairs[pair];
                 if pair.input == index && self.blocks[pair.output].align >= unit {
-                    let units = pair.shared(&self.blocks, unit);
-                    shared = shared.saturating_add(units);
-                    add(&mut by_input, pair.input, units);
-                    add(&mut by_output, pair.output, units);
+                    let (apart, together) = pair.shared(&self.blocks, unit);
+                    for (side, block) in shares.iter_mut().zip([pair.input, pair.output]) {
+                        let share = side.entry(block).or_default();
+                        share.apart = share.apart.saturating_add(apart);
+                        share.together = share.together.max(together);
+                    }
                 }
             }
         }
-        for side in [&by_input, &by_output] {
-            let most = side
-                .iter()
-                .map(|(&index, &units)| units.min(self.blocks[index].bytes.div_ceil(unit)));
-            shared = shared.min(most.sum());
-        }
+        let shared = shares.iter().map(|side| {
+            side.iter()
+                .map(|(&index, share)| {
+                    let own = self.blocks[index].bytes.div_ceil(unit);
+                    share.apart.saturating_add(share.together).min(own)
+                })
+                .sum::<u64>()
+        });
+        let shared = shared.min().unwrap_or(0);
         (total.saturating_sub(shared) * unit).saturating_sub(tail)
     }
-}
-
-fn add(sums: &mut BTreeMap<usize, u64>, key: usize, value: u64) {
-    let sum = sums.entry(key).or_default();
-    *sum = sum.saturating_add(value);
 }
 
 fn align_gap(bytes: u64, unit: u64) -> u64 {

@@ -73,7 +73,7 @@ fn least(problem: &Problem) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn without_permissions_the_search_finds_the_least(blocks in blocks(6, 6, 3)) {
