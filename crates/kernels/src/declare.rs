@@ -185,10 +185,13 @@ macro_rules! fields {
             }
 
             fn encode(&self, out: &mut dyn FnMut(&[u8])) {
+                // A struct without fields has no bytes.
+                let _ = &out;
                 $( $crate::reflect::Field::encode(&self.$field, out); )*
             }
 
             fn decode(bytes: &mut &[u8]) -> Option<Self> {
+                let _ = &bytes;
                 Some(Self { $( $field: $crate::reflect::Field::decode(bytes)? ),* })
             }
         }

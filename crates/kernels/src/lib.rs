@@ -21,6 +21,7 @@ extern crate std;
 pub mod declare;
 pub mod dot;
 pub mod fixed;
+pub mod memory;
 #[cfg(feature = "reflect")]
 pub mod reflect;
 mod window;
@@ -36,6 +37,23 @@ macro_rules! kernels {
         #[cfg(feature = "reflect")]
         pub const DECLARATIONS: &[&declare::Declaration] =
             &[$($(<$Params as reflect::Declared>::DECLARATION),+),*];
+
+        /// The source files of this crate, path and text: what `kinglet compile` writes beside a
+        /// model, so that it builds from any directory.
+        #[cfg(feature = "reflect")]
+        pub const SOURCES: &[(&str, &str)] = &[
+            ("lib.rs", include_str!("lib.rs")),
+            ("declare.rs", include_str!("declare.rs")),
+            ("dot.rs", include_str!("dot.rs")),
+            ("fixed.rs", include_str!("fixed.rs")),
+            ("memory.rs", include_str!("memory.rs")),
+            ("reflect.rs", include_str!("reflect.rs")),
+            ("window.rs", include_str!("window.rs")),
+            $((
+                concat!(stringify!($module), ".rs"),
+                include_str!(concat!(stringify!($module), ".rs")),
+            )),*
+        ];
 
         /// Decodes the parameters of the kernel with this name from the bytes of an image and hands
         /// the kernel to `visit`. `None` when the name is unknown or the bytes mean nothing.
@@ -56,6 +74,7 @@ macro_rules! kernels {
 }
 
 kernels! {
+    copy: CopyBytes;
     fully_connected: FullyConnectedF32, FullyConnectedI8;
     conv2d: Conv2dF32, Conv2dI8;
     depthwise_conv2d: DepthwiseConv2dF32, DepthwiseConv2dI8;

@@ -1,0 +1,300 @@
+//! CONV_2D, grouped or not.
+
+use crate::common::{Activation, Geometry, Padding, shape, small, touches_border};
+use crate::eval::{Evaluation, elements};
+use crate::lower::{Arg, ConstantData, Lower};
+use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
+use crate::quant::{channel_scales, per_tensor, quantize_multiplier};
+use crate::{pack, reference};
+use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
+use kinglet_kernels::{Conv2dF32, Conv2dI8, Window};
+
+operator! {
+    /// Inputs: `x [batch, height, width, channels]`, `weights [outputs, rows, columns, channels /
+    /// groups]`, optional `bias [outputs]`.
+    Conv2d "conv2d" {
+        /// Padding.
+        padding: Padding,
+        /// Rows, columns from one window to the next.
+        stride: [usize; 2],
+        /// Rows, columns from one tap to the next.
+        dilation: [usize; 2],
+        /// Fused activation.
+        activation: Activation,
+    }
+}
+
+/// The operator's entry in the list.
+pub const DEFINITION: Definition = Definition {
+    name: Conv2d::NAME,
+    tflite: &[TfliteSpelling {
+        code: "CONV_2D",
+        versions: 1..=8,
+        read: |node| {
+            // The type the bias was quantized to; the bias tensor's own type says the same.
+            node.ignore("quantized_bias_type")?;
+            Ok(Conv2d {
+                padding: node.word("padding", Padding::from_tflite)?,
+                stride: [node.positive("stride_h")?, node.positive("stride_w")?],
+                dilation: [node.positive("dilation_h_factor")?, node.positive("dilation_w_factor")?],
+                activation: node.word("fused_activation_function", Activation::from_tflite)?,
+            }
+            .into())
+        },
+    }],
+    parse: Conv2d::parse,
+    types: &["i8", "f32"],
+    numerics: &[
+        Numerics {
+            types: "i8, weights per channel or per tensor",
+            rounding: "two roundings: doubling high multiply half up, then shift half away from zero",
+            widths: "i32 sums, wrapping; the product of sum and multiplier is 64 bits; padding is the input's zero point; saturated to the fused activation's range",
+            tables: "multiplier from the f64 quotient input scale x weight scale / output scale",
+        },
+        Numerics {
+            types: "f32",
+            rounding: "each product and each sum to nearest even, never fused; the bias is added last",
+            widths: "f32; clamped to the finite range, NaN passes",
+            tables: "none",
+        },
+    ],
+};
+
+struct Sizes {
+    batches: usize,
+    in_channels: usize,
+    outputs: usize,
+    groups: usize,
+    /// Weights of one output.
+    depth: usize,
+    window: Window,
+}
+
+impl Conv2d {
+    fn sizes(&self, input: &Tensor, weights: &Tensor) -> Result<Sizes, Refusal> {
+        let [batches, _, _, in_channels] = shape::<4>(input, "the input")?;
+        let [outputs, rows, columns, group_channels] = shape::<4>(weights, "the weights")?;
+        if group_channels == 0 || in_channels % group_channels != 0 {
+            return Err(Refusal::new(format!("an input of {} with weights of {}", input.ty, weights.ty)));
+        }
+        let groups = in_channels / group_channels;
+        if groups == 0 || outputs == 0 || outputs % groups != 0 {
+            return Err(Refusal::new(format!("{outputs} output channels in {groups} groups")));
+        }
+        let geometry = Geometry {
+            padding: self.padding,
+            window: [rows, columns],
+            stride: self.stride,
+            dilation: self.dilation,
+        };
+        let window = geometry.over(input.shape())?;
+        Ok(Sizes { batches, in_channels, outputs, groups, depth: rows * columns * group_channels, window })
+    }
+}
+
+/// The real multiplier of each output channel; both products in f64, as the reference does.
+pub(crate) fn multipliers(
+    input: &Tensor,
+    scales: &[f32],
+    output: &Tensor,
+) -> Result<Vec<f64>, Refusal> {
+    let (input_scale, _) = per_tensor(input, "the input")?;
+    let (output_scale, _) = per_tensor(output, "the output")?;
+    let multiplier = |&s: &f32| f64::from(input_scale) * f64::from(s) / f64::from(output_scale);
+    Ok(scales.iter().map(multiplier).collect())
+}
+
+impl Operator for Conv2d {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        self.list_attributes()
+    }
+
+    fn infer(&self, inputs: &[Option<&Tensor>]) -> Result<Vec<TensorType>, InferError> {
+        let (Some(Some(input)), Some(Some(weights))) = (inputs.first(), inputs.get(1)) else {
+            return Err("an input and weights are needed".into());
+        };
+        let sizes = self.sizes(input, weights).map_err(|refusal| InferError(refusal.why))?;
+        let (rows, columns) = (sizes.window.out_height as usize, sizes.window.out_width as usize);
+        Ok(vec![TensorType::new(input.dtype(), [sizes.batches, rows, columns, sizes.outputs])])
+    }
+
+    fn assigned_states(&self) -> &'static [usize] {
+        &[]
+    }
+}
+
+impl Op for Conv2d {
+    fn evaluate(&self, cx: &mut Evaluation<'_>) -> Result<(), Refusal> {
+        let (input, weights, output) = (cx.input(0)?, cx.input(1)?, cx.output(0)?);
+        let sizes = self.sizes(input, weights)?;
+        let has_bias = cx.optional_input(2).is_some();
+        let [_, rows, columns, group_channels] = shape::<4>(weights, "the weights")?;
+        // Every tap that falls inside the input: (flat input index, flat weight index).
+        let taps = |batch: usize, y: usize, x: usize, channel: usize| {
+            let group = channel / (sizes.outputs / sizes.groups);
+            let window = sizes.window;
+            let mut taps = Vec::with_capacity(sizes.depth);
+            for ky in 0..rows {
+                for kx in 0..columns {
+                    let iy = (y * self.stride[0] + ky * self.dilation[0])
+                        .checked_sub(window.pad_top as usize);
+                    let ix = (x * self.stride[1] + kx * self.dilation[1])
+                        .checked_sub(window.pad_left as usize);
+                    let (Some(iy), Some(ix)) = (iy, ix) else { continue };
+                    if iy >= window.in_height as usize || ix >= window.in_width as usize {
+                        continue;
+                    }
+                    for c in 0..group_channels {
+                        taps.push((
+                            reference::index(input, &[batch, iy, ix, group * group_channels + c]),
+                            reference::index(weights, &[channel, ky, kx, c]),
+                        ));
+                    }
+                }
+            }
+            taps
+        };
+        let places = |mut visit: Box<dyn FnMut(Vec<(usize, usize)>, usize) + '_>| {
+            for batch in 0..sizes.batches {
+                for y in 0..sizes.window.out_height as usize {
+                    for x in 0..sizes.window.out_width as usize {
+                        for channel in 0..sizes.outputs {
+                            visit(taps(batch, y, x, channel), channel);
+                        }
+                    }
+                }
+            }
+        };
+        match (input.dtype(), weights.dtype()) {
+            (DType::I8, DType::I8) => {
+                let (_, input_zero) = per_tensor(input, "the input")?;
+                let (_, output_zero) = per_tensor(output, "the output")?;
+                let (min, max) = self.activation.range_quantized(output)?;
+                let scales = channel_scales(weights, 0, sizes.outputs, "the weights")?;
+                let scale: Vec<_> =
+                    multipliers(input, &scales, output)?.into_iter().map(quantize_multiplier).collect();
+                let (x, w) = (cx.values::<i8>(0)?, cx.values::<i8>(1)?);
+                let bias = if has_bias { cx.values::<i32>(2)? } else { vec![0; sizes.outputs] };
+                let mut y = Vec::with_capacity(output.ty.len());
+                places(Box::new(|taps, channel| {
+                    let sum = taps.iter().fold(0i32, |sum, &(i, j)| {
+                        sum.wrapping_add((i32::from(x[i]) - input_zero).wrapping_mul(i32::from(w[j])))
+                    });
+                    let sum = sum.wrapping_add(bias[channel]);
+                    let (multiplier, shift) = scale[channel];
+                    let scaled = reference::multiply_by_quantized_multiplier(sum, multiplier, shift);
+                    y.push(scaled.wrapping_add(output_zero).clamp(min, max) as i8);
+                }));
+                cx.set(0, &y)
+            }
+            (DType::F32, DType::F32) => {
+                let (min, max) = self.activation.range_f32();
+                let (x, w) = (cx.values::<f32>(0)?, cx.values::<f32>(1)?);
+                let bias = if has_bias { cx.values::<f32>(2)? } else { vec![0.0; sizes.outputs] };
+                let mut y = Vec::with_capacity(output.ty.len());
+                places(Box::new(|taps, channel| {
+                    let sum: f64 =
+                        taps.iter().map(|&(i, j)| f64::from(x[i]) * f64::from(w[j])).sum();
+                    let sum = (sum + f64::from(bias[channel])) as f32;
+                    y.push(reference::clamp_f32(sum, min, max));
+                }));
+                cx.set(0, &y)
+            }
+            (x, w) => Err(Refusal::new(format!("{x} inputs with {w} weights are not supported"))),
+        }
+    }
+
+    fn cost(&self, inputs: &[Option<&Tensor>], outputs: &[&Tensor]) -> Cost {
+        let depth = inputs.get(1).copied().flatten().and_then(|w| w.shape().get(1..));
+        let depth: usize = depth.map_or(0, |axes| axes.iter().product());
+        let elements = outputs.first().map_or(0, |output| output.ty.len());
+        Cost { macs: (elements * depth) as u64, elements: 0 }
+    }
+
+    fn lower(&self, cx: &mut Lower<'_>) -> Result<(), Refusal> {
+        let (input, weights, output) = (cx.input(0)?, cx.input(1)?, cx.output(0)?);
+        let sizes = self.sizes(input, weights)?;
+        let data = weights.constant().ok_or("the weights are not constant")?;
+        let bias = match cx.optional_input(2) {
+            Some(bias) => Some(bias.constant().ok_or("the bias is not constant")?.bytes()),
+            None => None,
+        };
+        let padded = touches_border(&sizes.window);
+        let group_channels = sizes.in_channels / sizes.groups;
+        let group_outputs = sizes.outputs / sizes.groups;
+        let in_channels = small(sizes.in_channels)?;
+        let out_channels = small(sizes.outputs)?;
+        let groups = small(sizes.groups)?;
+        match (input.dtype(), weights.dtype()) {
+            (DType::I8, DType::I8) => {
+                let (_, input_zero) = per_tensor(input, "the input")?;
+                let (_, output_zero) = per_tensor(output, "the output")?;
+                let (min, max) = self.activation.range_quantized(output)?;
+                let scales = channel_scales(weights, 0, sizes.outputs, "the weights")?;
+                let multipliers = multipliers(input, &scales, output)?;
+                let rows = elements::<i8>(data.bytes());
+                let bias = bias.map(elements::<i32>);
+                let words = pack::channel_words(
+                    &rows,
+                    sizes.depth,
+                    bias.as_deref(),
+                    input_zero,
+                    &multipliers,
+                )?;
+                let packed = pack_groups(&rows, sizes.depth, group_outputs);
+                let zero = i8::try_from(input_zero).map_err(|_| "a zero point out of range")?;
+                let padding = if padded { vec![zero; group_channels] } else { Vec::new() };
+                let weights =
+                    cx.constant("weights", "4 rows interleaved", Some(1), ConstantData::I8(packed));
+                let channels = cx.constant(
+                    "channels",
+                    "bias, multiplier, shift",
+                    Some(2),
+                    ConstantData::I32(words),
+                );
+                let padding = cx.constant("padding", "", None, ConstantData::I8(padding));
+                cx.call(
+                    Conv2dI8 {
+                        window: sizes.window,
+                        in_channels,
+                        out_channels,
+                        groups,
+                        output_zero_point: output_zero,
+                        min,
+                        max,
+                    },
+                    &[Arg::Input(0), weights, channels, padding, Arg::Output(0)],
+                );
+                Ok(())
+            }
+            (DType::F32, DType::F32) => {
+                let (min, max) = self.activation.range_f32();
+                let rows = elements::<f32>(data.bytes());
+                let packed = pack_groups(&rows, sizes.depth, group_outputs);
+                let bias = bias.map_or_else(|| vec![0.0; sizes.outputs], elements::<f32>);
+                let padding = if padded { vec![0.0; group_channels] } else { Vec::new() };
+                let weights =
+                    cx.constant("weights", "4 rows interleaved", Some(1), ConstantData::F32(packed));
+                let bias = cx.constant("bias", "", Some(2), ConstantData::F32(bias));
+                let padding = cx.constant("padding", "", None, ConstantData::F32(padding));
+                cx.call(
+                    Conv2dF32 { window: sizes.window, in_channels, out_channels, groups, min, max },
+                    &[Arg::Input(0), weights, bias, padding, Arg::Output(0)],
+                );
+                Ok(())
+            }
+            (x, w) => Err(Refusal::new(format!("{x} inputs with {w} weights are not supported"))
+                .help("quantize activations as well as weights, or keep both in f32")),
+        }
+    }
+}
+
+/// Packs the rows of each group by itself.
+fn pack_groups<T: Copy>(rows: &[T], depth: usize, group_outputs: usize) -> Vec<T> {
+    let group = (depth * group_outputs).max(1);
+    rows.chunks(group).flat_map(|rows| pack::interleave(rows, depth)).collect()
+}
