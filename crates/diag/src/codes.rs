@@ -145,6 +145,14 @@ codes! {
     K0714 COUNT_INEXACT Environment;
     K0715 EMULATOR_FAILED Environment;
     K0716 CASES_MISMATCH Request;
+    K0801 FILE_UNREADABLE Request;
+    K0802 INPUT_MISSING Request;
+    K0803 INPUT_SHAPE Request;
+    K0804 INPUT_TYPE Request;
+    K0805 ENGINE_UNKNOWN Request;
+    K0806 NOT_EQUAL Answer;
+    K0807 OUTPUT_UNWRITABLE Environment;
+    K0808 GOLDEN_SHAPE Request;
 }
 
 pub(crate) use list::INTERNAL;
