@@ -1,6 +1,5 @@
-//! Compiles the schemas in `schema/` to Rust: descriptors for the reader and its reflection of
-//! operator options (`descriptors.rs`), and planus' typed builders (`builders.rs`), with which the
-//! tests write files.
+//! Compiles the schemas in `schema/` to `descriptors.rs`: constants for the fields the reader names,
+//! and the lists behind the reflection of operator options.
 
 use planus_types::ast::{FloatType, IntegerType};
 use planus_types::intermediate::{
@@ -24,9 +23,6 @@ fn main() {
     let out = Path::new(&out);
     let descriptors = Descriptors::new(&declarations).print();
     fs::write(out.join("descriptors.rs"), descriptors).expect("descriptors.rs cannot be written");
-    let builders =
-        planus_codegen::generate_rust(&declarations, false).expect("planus cannot print builders");
-    fs::write(out.join("builders.rs"), builders).expect("builders.rs cannot be written");
 }
 
 struct Descriptors<'a> {

@@ -17,6 +17,9 @@ mod flat;
 mod metadata;
 mod read;
 mod schema;
+mod tensor;
+#[cfg(test)]
+mod tests;
 
 pub use attributes::{Attribute, Attributes, Value};
 pub use element::TensorType;
