@@ -1,4 +1,4 @@
-//! Moving bytes.
+//! Moving bytes of any element type in runs that are adjacent on both sides.
 
 kernel! {
     /// Copies bytes of any element type; as many as the shorter side has.
@@ -7,9 +7,111 @@ kernel! {
     operands (input input: u8, output output: u8)
 }
 
+kernel! {
+    /// Copies rows of adjacent bytes from one place to another. Bytes of the output that are in no row
+    /// keep their value, so that several calls can build one output.
+    copy_rows version 1
+    params CopyRows {
+        /// Number of rows.
+        rows: u32,
+        /// Bytes of a row.
+        row_bytes: u32,
+        /// The first row's place in the input.
+        input_start: u32,
+        /// Bytes from one row to the next in the input.
+        input_stride: u32,
+        /// The first row's place in the output.
+        output_start: u32,
+        /// Bytes from one row to the next in the output.
+        output_stride: u32,
+    }
+    operands (input input: u8, output output: u8)
+}
+
 #[inline(always)]
 fn copy_bytes(_p: &CopyBytes, input: &[u8], output: &mut [u8]) {
+    copy_run(input, output);
+}
+
+#[inline(always)]
+fn copy_rows(p: &CopyRows, input: &[u8], output: &mut [u8]) {
+    let (mut from, mut to) = (p.input_start, p.output_start);
+    for _ in 0..p.rows {
+        copy_run(run(input, from, p.row_bytes), run_mut(output, to, p.row_bytes));
+        from = from.wrapping_add(p.input_stride);
+        to = to.wrapping_add(p.output_stride);
+    }
+}
+
+/// Copies as many elements as the shorter side has. Unlike `copy_from_slice` it has no panic for
+/// different lengths.
+#[inline(always)]
+pub(crate) fn copy_run<T: Copy>(input: &[T], output: &mut [T]) {
     for (to, from) in output.iter_mut().zip(input) {
         *to = *from;
+    }
+}
+
+/// The run of `len` elements at `start`; empty when it is not all there.
+#[inline(always)]
+pub(crate) fn run<T>(data: &[T], start: u32, len: u32) -> &[T] {
+    let start = start as usize;
+    data.get(start..start.wrapping_add(len as usize)).unwrap_or(&[])
+}
+
+/// As [`run`], to write.
+#[inline(always)]
+pub(crate) fn run_mut<T>(data: &mut [T], start: u32, len: u32) -> &mut [T] {
+    let start = start as usize;
+    data.get_mut(start..start.wrapping_add(len as usize)).unwrap_or(&mut [])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec;
+    use std::vec::Vec;
+
+    proptest! {
+        #[test]
+        fn rows_land_where_they_should(
+            rows in 0u32..5, row_bytes in 0u32..6,
+            input_gap in 0u32..4, output_gap in 0u32..4,
+            input_start in 0u32..4, output_start in 0u32..4,
+        ) {
+            let input: Vec<u8> = (0..64).collect();
+            let mut output = vec![255u8; 64];
+            let kernel = CopyRows {
+                rows, row_bytes, input_start, output_start,
+                input_stride: row_bytes + input_gap,
+                output_stride: row_bytes + output_gap,
+            };
+            kernel.run(&input, &mut output);
+            let mut expected = vec![255u8; 64];
+            for row in 0..rows {
+                for byte in 0..row_bytes {
+                    let to = output_start + row * (row_bytes + output_gap) + byte;
+                    let from = input_start + row * (row_bytes + input_gap) + byte;
+                    expected[to as usize] = input[from as usize];
+                }
+            }
+            prop_assert_eq!(output, expected);
+        }
+    }
+
+    #[test]
+    fn a_row_outside_copies_nothing() {
+        let mut output = [7u8; 4];
+        let kernel = CopyRows {
+            rows: 2,
+            row_bytes: 4,
+            input_start: u32::MAX,
+            input_stride: 1,
+            output_start: 2,
+            output_stride: 1,
+        };
+        kernel.run(&[1, 2, 3, 4], &mut output);
+        assert_eq!(output, [7; 4]);
     }
 }

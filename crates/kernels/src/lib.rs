@@ -74,7 +74,10 @@ macro_rules! kernels {
 }
 
 kernels! {
-    copy: CopyBytes;
+    copy: CopyBytes, CopyRows;
+    copy_strided: CopyStridedI16, CopyStridedI32, CopyStridedI64, CopyStridedU8;
+    fill: FillI16, FillI32, FillI64, FillU8;
+    resize_nearest: ResizeNearestBytes;
     fully_connected: FullyConnectedF32, FullyConnectedI8;
     conv2d: Conv2dF32, Conv2dI8;
     depthwise_conv2d: DepthwiseConv2dF32, DepthwiseConv2dI8;
