@@ -130,3 +130,22 @@ proptest! {
         prop_assert_eq!(&read_npz(&bytes).unwrap()[0].1, &array);
     }
 }
+
+/// Not a test: writes small files for the fuzzer to start from.
+#[test]
+#[ignore = "writes files into the repository"]
+fn write_fuzz_seeds() {
+    let folder =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/npz_reader");
+    let mut fortran = b"\x93NUMPY\x02\0".to_vec();
+    let header = "{'descr': '>i2', 'fortran_order': True, 'shape': (2, 3), }\n";
+    fortran.extend(u32::try_from(header.len()).unwrap().to_le_bytes());
+    fortran.extend(header.as_bytes());
+    fortran.extend([0, 1, 0, 4, 0, 2, 0, 5, 0, 3, 0, 6]);
+    let stored = archive(&[("x.npy", &fortran)], CompressionMethod::Stored);
+    for (name, file) in
+        [("deflated.npz", write(&sample())), ("stored.npz", stored), ("one.npy", fortran)]
+    {
+        std::fs::write(folder.join(name), file).unwrap();
+    }
+}

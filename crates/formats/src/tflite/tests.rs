@@ -196,10 +196,9 @@ fn an_operator_without_options_has_its_tables_defaults() {
     assert!(attributes.unread().is_empty());
 }
 
-#[test]
-fn every_kind_of_attribute_is_read() {
-    let mut parts = parts();
-    let options = [
+/// Builtin code, options table, operator code and options.
+fn options() -> [(i32, &'static str, T, T); 7] {
+    [
         (15, "LSHProjectionOptions", old_code(15), T::default().slot(0, 2i8)),
         (22, "ReshapeOptions", old_code(22), T::default().values(0, &[2i32, -1])),
         (25, "SoftmaxOptions", old_code(25), T::default().slot(0, 1.5f32)),
@@ -207,7 +206,13 @@ fn every_kind_of_attribute_is_read() {
         (148, "RandomOptions", new_code(148), T::default().slot(0, i64::MIN)),
         (142, "VarHandleOptions", new_code(142), T::default().string(1, "state")),
         (31, "CallOptions", old_code(31), T::default().slot(0, 0u32)),
-    ];
+    ]
+}
+
+/// One operator for each kind of attribute.
+fn kinds() -> Parts {
+    let mut parts = parts();
+    let options = options();
     for (index, (_, table, code, value)) in options.iter().enumerate() {
         parts.codes.push(code.clone());
         let code = u32::try_from(index + 2).unwrap();
@@ -229,7 +234,13 @@ fn every_kind_of_attribute_is_read() {
         "StableHLOCompositeOptions",
         T::default().values(2, &[9u8, 8]),
     ));
-    let file = parts.file();
+    parts
+}
+
+#[test]
+fn every_kind_of_attribute_is_read() {
+    let options = options();
+    let file = kinds().file();
     let model = super::read(&file).unwrap();
     for ((builtin, table, ..), code) in options.iter().zip(&model.operator_codes[2..]) {
         assert_eq!(code.builtin, *builtin);
@@ -420,8 +431,8 @@ fn other_quantization_schemes_are_told_apart() {
     );
 }
 
-#[test]
-fn sparse_tensors_and_variants_are_described() {
+/// A sparse tensor and a variant.
+fn sparse() -> Parts {
     let dense = T::default().scalar(dimension_metadata::DENSE_SIZE, 2);
     let sparse = T::default()
         .scalar(dimension_metadata::FORMAT, 1)
@@ -441,7 +452,12 @@ fn sparse_tensors_and_variants_are_described() {
     let inner =
         T::default().vector(variant_sub_type::SHAPE, &[4]).scalar(variant_sub_type::TYPE, 9);
     parts.tensors.push(tensor("list", &[], 14, 0).children(tensor::VARIANT_TENSORS, vec![inner]));
-    let file = parts.file();
+    parts
+}
+
+#[test]
+fn sparse_tensors_and_variants_are_described() {
+    let file = sparse().file();
     let model = super::read(&file).unwrap();
     let tensors = &model.subgraphs[0].tensors;
     let sparsity = tensors[5].sparsity.as_ref().unwrap();
@@ -458,4 +474,20 @@ fn sparse_tensors_and_variants_are_described() {
         (tensors[6].element, tensors[6].variants[0].element),
         (TensorType::Variant, TensorType::Int8)
     );
+}
+
+/// Not a test: writes small models for the fuzzer to start from.
+#[test]
+#[ignore = "writes files into the repository"]
+fn write_fuzz_seeds() {
+    let folder =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/tflite_reader");
+    for (name, file) in [
+        ("conv.tflite", parts().file()),
+        ("kinds.tflite", kinds().file()),
+        ("sparse.tflite", sparse().file()),
+        ("labels.tflite", packed::labelled()),
+    ] {
+        std::fs::write(folder.join(name), file).unwrap();
+    }
 }

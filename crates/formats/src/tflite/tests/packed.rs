@@ -58,10 +58,16 @@ fn packed(files: &[(&str, &[u8])]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-#[test]
-fn names_and_labels_are_read() {
+/// A model with metadata and labels.
+pub fn labelled() -> Vec<u8> {
     let mut file = with_metadata(&info().file("M001"));
     file.extend(packed(&[("labels.txt", b"cat\ndog\n")]));
+    file
+}
+
+#[test]
+fn names_and_labels_are_read() {
+    let file = labelled();
     let model = super::super::read(&file).unwrap();
     assert!(model.warnings.is_empty(), "{:?}", model.warnings);
     assert_eq!(model.metadata[0], ("min_runtime_version".to_owned(), &[][..]));
@@ -78,8 +84,7 @@ fn names_and_labels_are_read() {
 
 #[test]
 fn labels_that_are_missing_are_a_warning() {
-    let mut file = with_metadata(&info().file("M001"));
-    file.extend(packed(&[("labels.txt", b"cat\ndog\n")]));
+    let mut file = labelled();
     file.pop();
     let model = super::super::read(&file).unwrap();
     let [warning] = model.warnings.as_slice() else { panic!("{:?}", model.warnings) };
