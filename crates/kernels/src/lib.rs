@@ -81,4 +81,12 @@ kernels! {
     fully_connected: FullyConnectedF32, FullyConnectedI8;
     conv2d: Conv2dF32, Conv2dI8;
     depthwise_conv2d: DepthwiseConv2dF32, DepthwiseConv2dI8;
+    lookup: LookupU8, LookupU8InPlace;
+    prelu: PreluF32, PreluF32InPlace, PreluI8, PreluI8InPlace;
+    quantize: DequantizeI16, DequantizeI8, DequantizeU8, QuantizeI16, QuantizeI8, QuantizeU8;
+    requantize: RequantizeI16I16, RequantizeI16I32, RequantizeI16I8, RequantizeI16U8, RequantizeI32I16,
+        RequantizeI32I8, RequantizeI8I16, RequantizeI8I32, RequantizeU8I16;
+    softmax: SoftmaxF32, SoftmaxF32InPlace, SoftmaxI8, SoftmaxI8I16, SoftmaxI8InPlace;
+    unary_f32: ClampF32, ClampF32InPlace, HardSwishF32, HardSwishF32InPlace, LeakyReluF32,
+        LeakyReluF32InPlace, LogisticF32, LogisticF32InPlace, TanhF32, TanhF32InPlace;
 }
