@@ -24,6 +24,9 @@ pub(crate) fn model(options: &Options) -> String {
     if options.weights_section.is_some() {
         text.push_str(&format!("{name}-weights = {{ path = \"weights\" }}\n"));
     }
+    if options.taps {
+        text.push_str("\n[features]\n# Adds a run that reports every tensor.\ntaps = []\n");
+    }
     text
 }
 

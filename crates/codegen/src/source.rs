@@ -151,7 +151,6 @@ impl Printer<'_> {
                 names.insert("Window");
             }
         }
-        self.line("use kinglet_kernels::memory::{Cut, constant, view, view_mut};");
         match names.len() {
             0 => {}
             1 => {
@@ -167,19 +166,19 @@ impl Printer<'_> {
                 } else {
                     self.line("use kinglet_kernels::{");
                     let mut row = String::from("   ");
-                    for (index, name) in sorted.iter().enumerate() {
-                        let comma = if index + 1 == sorted.len() { "," } else { "," };
+                    for name in &sorted {
                         if row.len() + name.len() + 2 > 100 {
                             self.line(&row);
                             row = String::from("   ");
                         }
-                        row.push_str(&format!(" {name}{comma}"));
+                        row.push_str(&format!(" {name},"));
                     }
                     self.line(&row);
                     self.line("};");
                 }
             }
         }
+        self.line("use kinglet_kernels::memory::{Cut, constant, view, view_mut};");
         self.line("");
     }
 
@@ -305,6 +304,11 @@ impl Printer<'_> {
 
     fn reset(&mut self) {
         self.line("    /// Gives state its start values.");
+        if self.program.states.is_empty() {
+            self.line("    pub fn reset(&mut self) {}");
+            self.line("");
+            return;
+        }
         self.line("    pub fn reset(&mut self) {");
         for state in &self.program.states {
             let buffer = self.program.buffer(state.buffer);
@@ -400,6 +404,7 @@ impl Printer<'_> {
         if tapped {
             self.line("    /// As `run`, and reports every tensor when it has its value: the tensor's number");
             self.line("    /// in the memory table above and its bytes.");
+            self.line("    #[cfg(feature = \"taps\")]");
             self.line("    pub fn run_tapped(&mut self, tap: &mut dyn FnMut(u32, &[u8])) {");
         } else {
             self.line("    /// Runs once: from the inputs, and the state, to the outputs and the new state.");

@@ -96,6 +96,16 @@ codes! {
     K0207 STATE_VARIABLE Request;
     K0208 ORDER Request;
     K0209 TENSOR_TYPE Request;
+    K0301 TEXT_SYNTAX Request;
+    K0302 TEXT_TENSOR Request;
+    K0303 TEXT_VALUE Request;
+    K0304 TEXT_OPERATOR Request;
+    K0310 GRAPH_ID Request;
+    K0311 GRAPH_DATA Request;
+    K0312 GRAPH_QUANTIZATION Request;
+    K0313 GRAPH_PORT Request;
+    K0314 GRAPH_STATE Request;
+    K0315 GRAPH_SIZE Request;
     K0401 NOT_LOWERED Request;
     K0402 NOT_PLANNED Request;
     K0403 NOT_EVALUATED Request;
@@ -145,6 +155,7 @@ codes! {
     K0714 COUNT_INEXACT Environment;
     K0715 EMULATOR_FAILED Environment;
     K0716 CASES_MISMATCH Request;
+    K0717 BOARD_NOT_EMULATED Request;
     K0801 FILE_UNREADABLE Request;
     K0802 INPUT_MISSING Request;
     K0803 INPUT_SHAPE Request;
@@ -153,6 +164,8 @@ codes! {
     K0806 NOT_EQUAL Answer;
     K0807 OUTPUT_UNWRITABLE Environment;
     K0808 GOLDEN_SHAPE Request;
+    K0002 CODE_UNKNOWN Request;
+    K0809 FOLDER_TAKEN Request;
 }
 
 pub(crate) use list::INTERNAL;

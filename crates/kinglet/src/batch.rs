@@ -20,12 +20,29 @@ pub struct Batch {
 }
 
 /// Outputs of one or more runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct BatchOutput {
     /// For each output, the bytes of all runs one after the other.
     pub outputs: Vec<Vec<u8>>,
     /// For each tensor that a node writes, the bytes of all runs; empty unless asked for.
     pub tensors: BTreeMap<TensorId, Vec<u8>>,
+    /// What the run measured, on an emulated board.
+    pub measured: Option<Measured>,
+}
+
+/// What a run on an emulated board measured.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Measured {
+    /// Instructions of each inference; empty when they were not counted.
+    pub instructions: Vec<u64>,
+    /// Whether they were counted one by one, or by a timer.
+    pub exact: bool,
+    /// Most stack in use, bytes.
+    pub stack_bytes: u64,
+    /// Sizes of the linked program.
+    pub sizes: serde_json::Value,
+    /// Seconds in the emulator.
+    pub seconds: f64,
 }
 
 /// How f32 arrays meet quantized inputs and outputs.
@@ -42,6 +59,29 @@ impl Batch {
     /// One run with these inputs.
     pub fn single(inputs: Vec<Vec<u8>>) -> Self {
         Self { leading: Vec::new(), inputs }
+    }
+
+    /// Cases made up from a seed: for each input the least and the greatest value everywhere, then
+    /// random values over the full range of integers, and -4..4 for floats.
+    pub fn made_up(graph: &Graph, cases: usize, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let inputs = graph.inputs.iter().map(|port| {
+            let tensor = graph.tensor(port.tensor);
+            let mut bytes = Vec::with_capacity(tensor.ty.bytes() * cases);
+            for case in 0..cases {
+                for _ in 0..tensor.ty.len() {
+                    let bits = match case {
+                        // Both ends of the range, whatever the width: see `element_bytes`.
+                        0 => 0,
+                        1 => u64::MAX,
+                        _ => random.next(),
+                    };
+                    element_bytes(&mut bytes, tensor.dtype(), bits);
+                }
+            }
+            bytes
+        });
+        Self { leading: vec![cases], inputs: inputs.collect() }
     }
 
     /// Number of cases.
@@ -165,6 +205,14 @@ impl Batch {
         Ok(arrays)
     }
 
+    /// A tensor's bytes of all runs as an array with the leading axes.
+    ///
+    /// # Errors
+    /// A bug, when an engine gave the wrong number of bytes.
+    pub fn tensor_array(&self, tensor: &Tensor, bytes: &[u8]) -> Result<Array> {
+        self.array(tensor, bytes, Numbers::Raw)
+    }
+
     fn array(&self, tensor: &Tensor, bytes: &[u8], numbers: Numbers) -> Result<Array> {
         let mut shape = self.leading.clone();
         shape.extend_from_slice(tensor.shape());
@@ -180,6 +228,37 @@ impl Batch {
         let dtype = array_type(tensor.dtype())
             .ok_or_else(|| kinglet_diag::bug(format!("no array holds {}", tensor.ty)))?;
         Array::new(dtype, shape, bytes.to_vec())
+    }
+}
+
+/// xorshift64*: the same numbers on every machine.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        // A state of zero would stay zero.
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}
+
+/// Appends one element made from random bits: all zeros is the least value, all ones the greatest.
+pub(crate) fn element_bytes(bytes: &mut Vec<u8>, dtype: DType, bits: u64) {
+    let top = |width: u32| bits >> (64 - width);
+    match dtype {
+        DType::Bool => bytes.push((top(1)) as u8),
+        DType::I8 => bytes.push(top(8) as u8 ^ 0x80),
+        DType::I16 => bytes.extend((top(16) as u16 ^ 0x8000).to_le_bytes()),
+        DType::I32 => bytes.extend((top(32) as u32 ^ 0x8000_0000).to_le_bytes()),
+        DType::I64 => bytes.extend((bits ^ 1 << 63).to_le_bytes()),
+        DType::F32 => bytes.extend((top(24) as f32 / (1 << 21) as f32 - 4.0).to_le_bytes()),
+        other => bytes.extend_from_slice(&bits.to_le_bytes()[..other.bits().div_ceil(8).min(8)]),
     }
 }
 

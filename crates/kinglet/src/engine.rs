@@ -124,6 +124,7 @@ fn step_through(
     let mut output = BatchOutput {
         outputs: vec![Vec::new(); model.graph.outputs.len()],
         tensors: BTreeMap::new(),
+        measured: None,
     };
     for case in 0..batch.cases() {
         engine.reset();

@@ -1,7 +1,12 @@
 //! Kinglet as a library: models, engines, cases. The command line is a thin layer on this.
 
 pub mod batch;
+pub mod cli;
+pub mod compare;
 pub mod engine;
+pub mod files;
 pub mod model;
+pub mod printed;
+pub mod verify;
 
 pub use kinglet_diag::{Diagnostic, Failure, Result};

@@ -48,10 +48,11 @@ fn main() -> ExitCode {
                     passed += 1;
                     println!("equal     {name} {engine}: {values} values");
                 }
-                Ok(Verdict::Different { array, golden, count, of, largest }) => {
+                Ok(Verdict::Different(found)) => {
                     failed += 1;
                     println!(
-                        "DIFFERENT {name} {engine}: {array} against {golden}: {count} of {of}, largest {largest}"
+                        "DIFFERENT {name} {engine}: {} against {}: {} of {}, largest {}",
+                        found.name, found.against, found.different, found.values, found.largest
                     );
                 }
                 Err(failure) => {

@@ -1,0 +1,108 @@
+//! The command line: one file a command. Data goes to standard output, everything else to standard
+//! error; with `--json` an error is one JSON object on standard output.
+
+mod compile;
+mod explain;
+mod run;
+mod show;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use kinglet_diag::{Class, Diagnostic, Failure, Severity};
+use show::Show;
+use std::process::ExitCode;
+
+/// Takes a trained model to the device it must run on, and proves that it arrived unchanged.
+#[derive(Debug, Parser)]
+#[command(name = "kinglet", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Global {
+    /// Print results and errors as JSON on standard output
+    #[arg(long, global = true)]
+    json: bool,
+    /// What to refuse beside errors
+    #[arg(long, global = true, value_name = "WHAT", value_parser = ["warnings"])]
+    deny: Vec<String>,
+    /// When to use color
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
+    color: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Compile(compile::Args),
+    Run(run::Args),
+    Verify(verify::Args),
+    Explain(explain::Args),
+}
+
+/// What a command that went through leaves behind.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// The answer is no: exit status 1.
+    no: bool,
+    /// Warnings and notes, for the end.
+    remarks: Vec<Diagnostic>,
+}
+
+impl Done {
+    /// It went through, with these remarks.
+    fn with(remarks: Vec<Diagnostic>) -> Self {
+        Self { no: false, remarks }
+    }
+}
+
+/// Parses the arguments, runs the command, prints what it left, and gives the exit status.
+pub fn main() -> ExitCode {
+    report_panics_as_bugs();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let show = Show::new(&cli.global);
+    let result = match &cli.command {
+        Command::Compile(args) => compile::run(args, &show),
+        Command::Run(args) => run::run(args, &show),
+        Command::Verify(args) => verify::run(args, &show),
+        Command::Explain(args) => explain::run(args, &show),
+    };
+    match result {
+        Ok(done) => {
+            show.remarks(&done.remarks);
+            let warned = done.remarks.iter().any(|r| r.severity >= Severity::Warning);
+            let denied = warned && cli.global.deny.iter().any(|what| what == "warnings");
+            ExitCode::from(u8::from(done.no || denied))
+        }
+        Err(failure) => {
+            show.failure(&failure);
+            ExitCode::from(exit_code(&failure))
+        }
+    }
+}
+
+fn exit_code(failure: &Failure) -> u8 {
+    failure.class().exit_code()
+}
+
+/// A panic is our bug and says so.
+fn report_panics_as_bugs() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        default(info);
+        eprintln!(
+            "\nerror[K0001]: this is a bug in Kinglet (exit status {}); please report it with the command you ran",
+            Class::Bug.exit_code()
+        );
+    }));
+}

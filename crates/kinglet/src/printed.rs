@@ -1,0 +1,60 @@
+//! The printed crate of a model: what `compile` writes and what the engines `crate:` and `qemu:` build.
+
+use crate::batch::{Batch, Random, element_bytes};
+use crate::model::Model;
+use kinglet_codegen::{Golden, Kernels, Options, identifier};
+use kinglet_diag::Result;
+use kinglet_engine::Machine;
+use kinglet_program::Program;
+use std::sync::Arc;
+
+/// Options for printing a model with this tool's version and the model's digest filled in.
+pub fn options(model: &Model) -> Options {
+    let stem = model.path.file_stem().map_or("model".into(), |stem| stem.to_string_lossy());
+    Options {
+        crate_name: identifier(&stem),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        model_digest: model.digest.clone(),
+        kernels: Kernels::Vendor,
+        taps: false,
+        weights_section: None,
+        golden: None,
+    }
+}
+
+/// A run of the program on a fixed pseudo-random input over the full range of its type: what the
+/// printed `check()` compares with.
+///
+/// # Errors
+/// A bug in the plan.
+pub fn golden(program: &Arc<Program>) -> Result<Golden> {
+    let mut machine = Machine::new(Arc::clone(program))?;
+    let mut random = Random::new(1);
+    let mut inputs = Vec::new();
+    for (index, port) in program.inputs.iter().enumerate() {
+        let mut bytes = Vec::with_capacity(port.ty.bytes());
+        for _ in 0..port.ty.len() {
+            element_bytes(&mut bytes, port.ty.dtype, random.next());
+        }
+        for (to, from) in machine.input_mut(index).iter_mut().zip(&bytes) {
+            *to = *from;
+        }
+        inputs.extend(bytes);
+    }
+    machine.run(None)?;
+    let outputs = (0..program.outputs.len()).flat_map(|i| machine.output(i).to_vec()).collect();
+    Ok(Golden { inputs, outputs })
+}
+
+/// The inputs of a batch as the harness reads them: for each case and step, all inputs in order.
+pub fn harness_inputs(batch: &Batch, inputs: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for case in 0..batch.cases() {
+        for step in 0..batch.steps() {
+            for input in 0..inputs {
+                bytes.extend_from_slice(batch.input(input, case, step));
+            }
+        }
+    }
+    bytes
+}
