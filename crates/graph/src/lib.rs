@@ -7,10 +7,15 @@
 
 mod operator;
 mod tensor;
+#[cfg(test)]
+mod testing;
+pub mod text;
+pub mod verify;
 
 pub use operator::{Attribute, InferError, Operator};
 pub use tensor::{DType, Data, Quantization, Tensor, TensorKind, TensorType};
 
+use kinglet_diag::Place;
 use std::fmt;
 use std::sync::Arc;
 
@@ -204,6 +209,16 @@ impl<O: ?Sized> Graph<O> {
     /// The state variables, in order.
     pub fn states(&self) -> impl Iterator<Item = TensorId> + '_ {
         self.tensor_ids().filter(|&id| matches!(self.tensor(id).kind, TensorKind::State(_)))
+    }
+}
+
+impl<O: ?Sized> Graph<O> {
+    /// How diagnostics name a tensor: its index in the file, else its own, and its name.
+    pub fn tensor_place(&self, id: TensorId) -> Place {
+        let tensor = self.tensors.get(id.index());
+        let index =
+            tensor.and_then(|tensor| tensor.origin).map_or(id.index(), |origin| origin as usize);
+        Place::Tensor(format!("{index} \"{}\"", tensor.map_or("", |tensor| &tensor.name)))
     }
 }
 
