@@ -200,10 +200,13 @@ impl Search<'_, '_> {
         if group.is_empty() {
             return Answer::Yes;
         }
-        if *self.nodes == 0 {
+        // A node takes the longer the more items wait.
+        let price = 1 + u64::try_from(group.len() / 128).unwrap_or(u64::MAX);
+        if *self.nodes < price {
+            *self.nodes = 0;
             return Answer::Unknown;
         }
-        *self.nodes -= 1;
+        *self.nodes -= price;
         if !self.can_fit(group, lowest) {
             return Answer::No;
         }

@@ -59,36 +59,58 @@ fn breadth(items: &Items<'_>) -> Vec<usize> {
     order
 }
 
+/// An item that has its place, as the next ones see it.
+struct Placed {
+    offset: u64,
+    end: u64,
+    first: u32,
+    last: u32,
+    item: usize,
+}
+
 /// Places the items in this sequence, each at its lowest possible offset, or, with `tight`, in the
 /// smallest gap that takes it. Gives the offsets of the items and the size of it all.
 pub(crate) fn place(items: &Items<'_>, sequence: &[usize], tight: bool) -> (Vec<u64>, u64) {
     let mut offsets = vec![0; items.list.len()];
+    // Ascending by offset.
+    let mut placed: Vec<Placed> = Vec::with_capacity(sequence.len());
     let mut forbidden: Vec<(u64, u64)> = Vec::new();
     let mut bytes = 0;
-    for (position, &item) in sequence.iter().enumerate() {
-        forbidden.clear();
-        for &other in &sequence[..position] {
-            if let Some((up, down)) = items.separations(other, item) {
-                // Forbidden is all from just above where `item` passes below to where it passes above.
-                let offset: u64 = offsets[other];
-                let from = if offset >= down { offset - down + 1 } else { 0 };
-                if from < offset + up {
-                    forbidden.push((from, offset + up));
-                }
-            }
-        }
-        forbidden.sort_unstable();
-        offsets[item] = gap(&forbidden, items.list[item].align, tight);
-        bytes = bytes.max(offsets[item] + items.list[item].bytes);
+    let simple = items.normal.pairs.is_empty();
+    for &item in sequence {
+        let this = &items.list[item];
+        let met =
+            placed.iter().filter(|other| other.first <= this.last && this.first <= other.last);
+        let offset = if simple {
+            // Every item is as tall as itself to every other, so the ranges come sorted.
+            let room = this.bytes - 1;
+            let ranges = met.map(|other| (other.offset.saturating_sub(room), other.end));
+            gap(ranges, this.align, tight)
+        } else {
+            // Forbidden is all from just above where `item` passes below to where it passes above.
+            forbidden.clear();
+            forbidden.extend(met.filter_map(|other| {
+                let (up, down) = items.separations(other.item, item)?;
+                let from = if other.offset >= down { other.offset - down + 1 } else { 0 };
+                (from < other.offset + up).then_some((from, other.offset + up))
+            }));
+            forbidden.sort_unstable();
+            gap(forbidden.iter().copied(), this.align, tight)
+        };
+        offsets[item] = offset;
+        let end = offset + this.bytes;
+        bytes = bytes.max(end);
+        let position = placed.partition_point(|other| other.offset <= offset);
+        placed.insert(position, Placed { offset, end, first: this.first, last: this.last, item });
     }
     (offsets, bytes)
 }
 
 /// An aligned position outside all forbidden ranges, which are sorted by their beginnings: the lowest,
 /// or the lowest in the narrowest gap.
-fn gap(forbidden: &[(u64, u64)], align: u64, tight: bool) -> u64 {
+fn gap(forbidden: impl Iterator<Item = (u64, u64)>, align: u64, tight: bool) -> u64 {
     let (mut position, mut best) = (0, None::<(u64, u64)>);
-    for &(from, to) in forbidden {
+    for (from, to) in forbidden {
         if position < from {
             if !tight {
                 return position;
@@ -107,7 +129,9 @@ fn gap(forbidden: &[(u64, u64)], align: u64, tight: bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::gap;
+    fn gap(forbidden: &[(u64, u64)], align: u64, tight: bool) -> u64 {
+        super::gap(forbidden.iter().copied(), align, tight)
+    }
 
     #[test]
     fn a_gap_is_the_lowest_or_the_narrowest() {

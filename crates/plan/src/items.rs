@@ -121,18 +121,10 @@ impl<'a> Items<'a> {
             if !sweep.live.iter().any(|&block| normal.blocks[block].last < next) {
                 continue;
             }
-            let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
-            for &block in sweep.live.iter().filter(|&&block| normal.blocks[block].last == step) {
-                for &pair in &normal.pairs_of[block] {
-                    let pair = &normal.pairs[pair];
-                    if pair.input == block && item_of[block] != item_of[pair.output] {
-                        inputs.push(block);
-                        outputs.push(pair.output);
-                    }
-                }
-            }
+            let (inputs, outputs) =
+                normal.sides(&sweep.live, step, |pair| item_of[pair.input] != item_of[pair.output]);
             for without in [&inputs, &outputs] {
-                let live = sweep.live.iter().filter(|block| !without.contains(block));
+                let live = sweep.live.iter().filter(|block| without.binary_search(block).is_err());
                 cliques.push(self.clique(live.map(|&block| (item_of[block], block))));
                 if inputs.is_empty() {
                     break;

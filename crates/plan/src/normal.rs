@@ -132,12 +132,48 @@ impl Normal {
     /// for the topmost, so their units, less those that permitted pairs can share, less one block's
     /// unused tail, are needed. Inputs of pairs do not overlap one another, nor do outputs, and none is
     /// both, so no block shares more units than it has, and starts together with one other at most.
+    /// The blocks without the inputs, or without the outputs, need no more than all.
     pub fn needed(&self, live: &[usize], step: u32) -> u64 {
         let mut units: Vec<u64> = live.iter().map(|&index| self.blocks[index].align).collect();
         units.push(1);
         units.sort_unstable();
         units.dedup();
-        units.iter().map(|&unit| self.needed_in_units(live, step, unit)).max().unwrap_or(0)
+        let (inputs, outputs) = self.sides(live, step, |_| true);
+        let most = |live: &[usize]| {
+            units.iter().map(|&unit| self.needed_in_units(live, step, unit)).max().unwrap_or(0)
+        };
+        let without = |side: &[usize]| {
+            let mut rest = live.to_vec();
+            rest.retain(|index| side.binary_search(index).is_err());
+            most(&rest)
+        };
+        let all = most(live);
+        if inputs.is_empty() { all } else { all.max(without(&inputs)).max(without(&outputs)) }
+    }
+
+    /// The inputs and the outputs, each ascending, of the pairs that may overlap at `step` and are
+    /// wanted; `live` is live there.
+    pub fn sides(
+        &self,
+        live: &[usize],
+        step: u32,
+        wanted: impl Fn(&Pair) -> bool,
+    ) -> (Vec<usize>, Vec<usize>) {
+        let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+        for &block in live.iter().filter(|&&block| self.blocks[block].last == step) {
+            for &pair in &self.pairs_of[block] {
+                let pair = &self.pairs[pair];
+                if pair.input == block && wanted(pair) {
+                    inputs.push(block);
+                    outputs.push(pair.output);
+                }
+            }
+        }
+        for side in [&mut inputs, &mut outputs] {
+            side.sort_unstable();
+            side.dedup();
+        }
+        (inputs, outputs)
     }
 
     fn needed_in_units(&self, live: &[usize], step: u32, unit: u64) -> u64 {

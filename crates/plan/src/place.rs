@@ -11,7 +11,7 @@ const MOST_LOOKS: u64 = 60_000_000;
 /// Up to so many exact pairs every choice of fusions is searched.
 const MOST_CHOICES: usize = 4;
 /// Looks at a pair of blocks that cost as much as one node.
-const LOOKS_A_NODE: u64 = 32;
+const LOOKS_A_NODE: u64 = 1_024;
 
 /// Places all blocks in one arena, as small as the effort allows.
 ///
@@ -85,35 +85,38 @@ impl State {
         }
     }
 
-    /// Places again and again, each time taking those items earlier that came to lie above the bound:
-    /// the ones in trouble get the first choice. Uses a quarter of the nodes.
+    /// Places again and again, each time taking those items earlier that came to lie above the goal:
+    /// the ones in trouble get an earlier choice. Uses about a quarter of the nodes.
     fn repair(&mut self, all: &[Items<'_>]) {
-        let share = self.nodes / 4 / u64::try_from(all.len().max(1)).unwrap_or(1);
-        for items in all {
-            let cost = looks_of(items) / LOOKS_A_NODE + 1;
-            let mut left = share;
-            let mut sequence = Sequence::Breadth.of(items);
-            let mut round = 0usize;
-            while left >= cost && !self.done() {
-                left -= cost;
-                self.nodes -= cost;
-                let (offsets, bytes) = greedy::place(items, &sequence, round % 2 == 1);
-                self.offer(items, &offsets, bytes);
-                let goal = self.bytes().saturating_sub(1).max(self.lower_bound);
-                let in_trouble = |item: usize| offsets[item] + items.list[item].bytes > goal;
-                let Some(first) = sequence.iter().position(|&item| in_trouble(item)) else { break };
-                if first == 0 {
-                    break;
-                }
-                // Half way to the front at first, then further: jumps differ from round to round.
-                for position in first..sequence.len() {
-                    if in_trouble(sequence[position]) {
-                        let target = position / (2 + round % 3);
-                        let item = sequence.remove(position);
-                        sequence.insert(target, item);
+        let starts = Sequence::ALL.len() * all.len();
+        let share = self.nodes / 4 / u64::try_from(starts.max(1)).unwrap_or(1);
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        for start in Sequence::ALL {
+            for items in all {
+                let cost = looks_of(items) / LOOKS_A_NODE + 1;
+                let mut left = share.max(cost).min(self.nodes);
+                let mut sequence = start.of(items);
+                let mut round = 0u64;
+                while left >= cost && !self.done() {
+                    left -= cost;
+                    self.nodes -= cost;
+                    let (offsets, bytes) = greedy::place(items, &sequence, round % 4 == 3);
+                    self.offer(items, &offsets, bytes);
+                    let goal = self.bytes().saturating_sub(1).max(self.lower_bound);
+                    let mut stuck = true;
+                    for position in 1..sequence.len() {
+                        let item = sequence[position];
+                        if offsets[item] + items.list[item].bytes > goal {
+                            let target = random.below(position);
+                            sequence[target..=position].rotate_right(1);
+                            stuck = false;
+                        }
                     }
+                    if stuck {
+                        break;
+                    }
+                    round += 1;
                 }
-                round += 1;
             }
         }
     }
@@ -129,7 +132,7 @@ impl State {
             .filter_map(|(index, items)| Some((index, Exact::new(items)?)))
             .collect();
         let complete = complete && searches.len() == all.len();
-        // A proof for the bound that was raised last; the first question is the bound itself.
+        // The first question is the bound itself: most networks reach it.
         let mut capacity = self.lower_bound;
         while !self.done() && self.nodes > 0 {
             match self.ask(all, &searches, capacity) {
@@ -137,7 +140,7 @@ impl State {
                 Verdict::Impossible if complete => self.lower_bound = capacity + self.step,
                 Verdict::Impossible | Verdict::Undecided => {
                     // Nothing was proved: a larger arena is easier to find.
-                    let gap = self.bytes() - self.step - capacity;
+                    let gap = self.bytes().saturating_sub(self.step).saturating_sub(capacity);
                     if gap == 0 {
                         return;
                     }
@@ -145,7 +148,7 @@ impl State {
                     continue;
                 }
             }
-            let gap = self.bytes() - self.lower_bound;
+            let gap = self.bytes().saturating_sub(self.lower_bound);
             capacity = self.lower_bound + gap / 2 / self.step * self.step;
         }
     }
@@ -189,6 +192,19 @@ impl State {
             }
         }
         verdict
+    }
+}
+
+/// Numbers that look random and are the same everywhere (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let limit = u64::try_from(limit.max(1)).unwrap_or(u64::MAX);
+        usize::try_from(self.0 % limit).unwrap_or(0)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Any placement is valid and honest about its bound, on random problems small enough to try all.
 
-use kinglet_plan::{Block, Effort, Overlap, Placement, Problem, Rule, place, timeline, validate};
+use kinglet_plan::{
+    Block, Effort, Overlap, Placement, Problem, Rule, peak, place, timeline, validate,
+};
 use proptest::prelude::*;
 
 fn blocks(most: usize, largest: u64, aligns: u32) -> impl Strategy<Value = Vec<Block>> {
@@ -70,6 +72,40 @@ fn fits(problem: &Problem, offsets: &mut Vec<u64>, bytes: u64) -> bool {
 
 fn least(problem: &Problem) -> u64 {
     (0..).find(|&bytes| fits(problem, &mut Vec::new(), bytes)).expect("there is always room")
+}
+
+#[test]
+fn the_search_proves_a_bound_above_the_largest_live_set() {
+    let blocks = [
+        (2, 3, 6),
+        (3, 1, 2),
+        (3, 1, 4),
+        (4, 3, 6),
+        (1, 2, 4),
+        (4, 0, 1),
+        (2, 5, 5),
+        (4, 0, 0),
+        (2, 5, 6),
+    ];
+    let blocks = blocks.map(|(bytes, first, last)| Block::new(bytes, 1, first, last));
+    let problem = Problem::new(blocks.to_vec());
+    let most = peak(&problem).expect("well-formed").expect("has blocks");
+    assert_eq!(most.needed, 10);
+    let placement = place(&problem, &Effort::default()).expect("well-formed");
+    assert_eq!((placement.bytes, placement.lower_bound, placement.optimal), (11, 11, true));
+    assert_eq!(least(&problem), 11);
+    let unproved = place(&problem, &Effort::HEURISTIC).expect("well-formed");
+    assert_eq!((unproved.lower_bound, unproved.optimal), (10, false));
+}
+
+#[test]
+fn the_search_finds_what_the_heuristics_miss() {
+    let blocks = [(2, 1, 4), (3, 0, 1), (3, 4, 7), (4, 3, 3), (4, 5, 5)];
+    let blocks = blocks.map(|(bytes, first, last)| Block::new(bytes, 1, first, last));
+    let problem = Problem::new(blocks.to_vec());
+    let bytes = |effort: Effort| place(&problem, &effort).expect("well-formed").bytes;
+    assert_eq!((bytes(Effort::HEURISTIC), bytes(Effort::default())), (9, 7));
+    assert_eq!(least(&problem), 7);
 }
 
 proptest! {
