@@ -8,6 +8,10 @@ use super::schema::{FieldInfo, Kind, TableInfo, Width};
 use kinglet_diag::{Diagnostic, Place, Result, bug, code};
 use std::cell::Cell;
 
+/// The most attributes a node has; a damaged list of fields may go on, and what follows is left out
+/// when there are unknown fields before it to say so.
+const MAX_FIELDS: usize = 64;
+
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -105,7 +109,7 @@ impl<'a> Attributes<'a> {
     /// The fields of an options table.
     pub(crate) fn read(table: &Table<'_, 'a>) -> Result<Self> {
         let info = table.info();
-        let newer = table.newer_slots();
+        let newer = table.newer_slots(MAX_FIELDS.saturating_sub(info.fields.len()));
         table.spend_records::<Attribute<'_>>(info.fields.len().saturating_add(newer.len()))?;
         let mut list = Vec::with_capacity(info.fields.len());
         for field in info.fields {

@@ -142,7 +142,7 @@ impl<'a> Flat<'a> {
     }
 
     fn note_newer(&self, table: &Table<'_, 'a>) {
-        for slot in table.newer_slots() {
+        for slot in table.newer_slots(8) {
             let mut newer = self.newer.borrow_mut();
             if newer.len() < 64
                 && !newer.iter().any(|n| n.table == table.info.name && n.slot == slot)
@@ -179,11 +179,11 @@ impl<'r, 'a> Table<'r, 'a> {
         self.flat.spend(bytes, self.at, self.info.name)
     }
 
-    /// The slots beyond the schema that have a value.
-    pub(crate) fn newer_slots(&self) -> Vec<usize> {
+    /// The first slots beyond the schema that have a value, `limit` of them at most.
+    pub(crate) fn newer_slots(&self, limit: usize) -> Vec<usize> {
         let known = self.info.slots;
         let entries = self.slots.chunks_exact(2).enumerate().skip(known);
-        entries.filter(|(_, entry)| *entry != [0, 0]).map(|(slot, _)| slot).collect()
+        entries.filter(|(_, entry)| *entry != [0, 0]).map(|(slot, _)| slot).take(limit).collect()
     }
 
     /// Where the field's value stands in the buffer.

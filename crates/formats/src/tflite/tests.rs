@@ -321,6 +321,21 @@ fn fields_newer_than_the_schema_are_seen() {
 }
 
 #[test]
+fn more_unknown_options_than_can_be_counted_are_still_seen() {
+    let mut parts = parts();
+    let options = (7..200).fold(T::default(), |options, slot| options.slot(slot, 1i8));
+    parts.operators[0] =
+        operator(0, &[0, 1, 2], &[3]).choice(operator::BUILTIN_OPTIONS, "Conv2DOptions", options);
+    let file = parts.file();
+    let attributes = &super::read(&file).unwrap().subgraphs[0].operators[0].attributes;
+    assert_eq!(attributes.unread().len(), 57);
+    for attribute in attributes.iter() {
+        attributes.value(&attribute.name).unwrap();
+    }
+    assert!(attributes.unread().is_empty());
+}
+
+#[test]
 fn values_beyond_the_schema_are_errors() {
     let mut odd = parts();
     odd.tensors[0] = tensor("image", &[1], 99, 0);
