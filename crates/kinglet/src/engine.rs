@@ -1,16 +1,21 @@
 //! Engines by name, and running cases on them.
 
-use crate::batch::{Batch, BatchOutput};
+use crate::batch::{Batch, BatchOutput, Measured};
 use crate::model::Model;
+use crate::printed;
+use kinglet_boards::Board;
+use kinglet_device::{
+    Basis, Cache, Cases, Count, Emulation, HostRequest, Needs, Profile, Request, Tap,
+};
 use kinglet_diag::{Diagnostic, Result, code};
 use kinglet_engine::{Interpreter, Machine};
-use kinglet_graph::TensorId;
+use kinglet_graph::{Port, TensorId};
 use kinglet_program::Options;
 use kinglet_target::Target;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An engine as the user names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,10 +108,125 @@ pub fn run(
             let board = kinglet_boards::open(board)?;
             on_machine(model, &board.target(), batch, tensors)
         }
-        EngineName::Crate(_) | EngineName::Qemu(_) => {
-            Err(kinglet_diag::bug("this engine is not wired up"))
+        EngineName::Crate(board) => {
+            let board = kinglet_boards::open(board)?;
+            let printed = printed::crate_for(model, &board, tensors)?;
+            let outcome = kinglet_device::run_host(
+                &Cache::open()?,
+                &HostRequest {
+                    model: &printed,
+                    profile: Profile::default(),
+                    taps: tensors,
+                    cases: &cases(model, batch)?,
+                    timeout: TIMEOUT,
+                },
+            )?;
+            Ok(collect(model, batch, outcome.outputs.bytes(), outcome.taps))
+        }
+        EngineName::Qemu(board) => {
+            let board = kinglet_boards::open(board)?;
+            let mut outcome =
+                on_board(model, &board, batch, &BoardRun { tensors, ..BoardRun::default() })?;
+            let taps = std::mem::take(&mut outcome.taps);
+            let mut output = collect(model, batch, outcome.outputs.bytes(), taps);
+            output.measured = Some(Measured {
+                instructions: outcome.counts.iter().map(|count| count.instructions).collect(),
+                exact: outcome.basis == Basis::Exact,
+                stack_bytes: outcome.stack_bytes,
+                sizes: serde_json::to_value(&outcome.sizes).unwrap_or_default(),
+                seconds: outcome.seconds,
+            });
+            Ok(output)
         }
     }
+}
+
+/// The longest that a built program may run.
+const TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How a run on an emulated board is built and what it counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BoardRun {
+    /// Whether every tensor is reported.
+    pub tensors: bool,
+    /// The compiler's settings.
+    pub profile: Profile,
+    /// How the program is lowered.
+    pub options: Options,
+    /// What is counted.
+    pub count: Count,
+}
+
+/// Builds the printed crate for a board and runs a batch on the emulated machine that stands for it.
+///
+/// # Errors
+/// What cannot be lowered, built or emulated.
+pub fn on_board(
+    model: &Model,
+    board: &Board,
+    batch: &Batch,
+    run: &BoardRun,
+) -> Result<kinglet_device::Outcome> {
+    let program = model.program(&board.target(), &run.options)?;
+    let emulation = Emulation::of(
+        board,
+        Needs {
+            arena_bytes: (program.arena_bytes + program.state_bytes) as u64,
+            weights_bytes: kinglet_codegen::Weights::of(&program).bytes.len() as u64,
+        },
+    )?;
+    let printed = printed::source(model, &program, run.tensors);
+    kinglet_device::run(
+        &Cache::open()?,
+        &Request {
+            model: &printed,
+            core: &emulation.core,
+            machine: &emulation.machine,
+            profile: run.profile,
+            taps: run.tensors,
+            cases: &cases(model, batch)?,
+            count: run.count,
+            marks: &[],
+            timeout: TIMEOUT,
+        },
+    )
+}
+
+/// The batch as a harness reads it.
+fn cases(model: &Model, batch: &Batch) -> Result<Cases> {
+    let count = |n: usize| u32::try_from(n).map_err(|_| kinglet_diag::bug("more cases than 2^32"));
+    let bytes = |ports: &[Port]| -> Vec<usize> {
+        ports.iter().map(|port| model.graph.tensor(port.tensor).ty.bytes()).collect()
+    };
+    Ok(Cases {
+        cases: count(batch.cases())?,
+        steps: count(batch.steps())?,
+        input_bytes: bytes(&model.graph.inputs),
+        output_bytes: bytes(&model.graph.outputs),
+        inputs: printed::harness_inputs(batch, model.graph.inputs.len()),
+    })
+}
+
+/// What a harness wrote, by output and by tensor.
+fn collect(model: &Model, batch: &Batch, bytes: &[u8], taps: Vec<Vec<Tap>>) -> BatchOutput {
+    let mut output = BatchOutput {
+        outputs: vec![Vec::new(); model.graph.outputs.len()],
+        ..BatchOutput::default()
+    };
+    let mut rest = bytes;
+    for _ in 0..batch.cases() * batch.steps() {
+        for (port, all) in model.graph.outputs.iter().zip(&mut output.outputs) {
+            let bytes = model.graph.tensor(port.tensor).ty.bytes();
+            let (one, tail) = rest.split_at_checked(bytes).unwrap_or((rest, &[]));
+            all.extend_from_slice(one);
+            rest = tail;
+        }
+    }
+    for tap in taps.into_iter().flatten() {
+        let tensor = TensorId::new(tap.tensor as usize);
+        output.tensors.entry(tensor).or_default().extend(tap.bytes);
+    }
+    output
 }
 
 fn on_machine(model: &Model, target: &Target, batch: &Batch, tensors: bool) -> Result<BatchOutput> {
@@ -123,8 +243,7 @@ fn step_through(
 ) -> Result<BatchOutput> {
     let mut output = BatchOutput {
         outputs: vec![Vec::new(); model.graph.outputs.len()],
-        tensors: BTreeMap::new(),
-        measured: None,
+        ..BatchOutput::default()
     };
     for case in 0..batch.cases() {
         engine.reset();

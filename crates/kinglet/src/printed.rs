@@ -2,7 +2,9 @@
 
 use crate::batch::{Batch, Random, element_bytes};
 use crate::model::Model;
+use kinglet_boards::Board;
 use kinglet_codegen::{Golden, Kernels, Options, identifier};
+use kinglet_device::{ModelCrate, SourceTree};
 use kinglet_diag::Result;
 use kinglet_engine::Machine;
 use kinglet_program::Program;
@@ -44,6 +46,24 @@ pub fn golden(program: &Arc<Program>) -> Result<Golden> {
     machine.run(None)?;
     let outputs = (0..program.outputs.len()).flat_map(|i| machine.output(i).to_vec()).collect();
     Ok(Golden { inputs, outputs })
+}
+
+/// The printed crate of a model for a board, in memory.
+///
+/// # Errors
+/// Every node that cannot be lowered.
+pub fn crate_for(model: &Model, board: &Board, taps: bool) -> Result<ModelCrate> {
+    let program = model.program(&board.target(), &kinglet_program::Options::default())?;
+    Ok(source(model, &program, taps))
+}
+
+/// The printed crate of a program, in memory; without `check()`, whose vector would only take room.
+pub fn source(model: &Model, program: &Program, taps: bool) -> ModelCrate {
+    let mut tree = SourceTree::new();
+    for file in kinglet_codegen::print(program, &Options { taps, ..options(model) }) {
+        tree.insert(file.path, file.bytes);
+    }
+    ModelCrate::at_top(tree)
 }
 
 /// The inputs of a batch as the harness reads them: for each case and step, all inputs in order.
