@@ -98,7 +98,9 @@ impl Elf {
         for symbol in file.symbols() {
             let code = symbol.kind() == SymbolKind::Text;
             let name = symbol.name().unwrap_or_default();
-            if !symbol.is_definition()
+            let bare = matches!(symbol.kind(), SymbolKind::File | SymbolKind::Section);
+            if bare
+                || symbol.is_undefined()
                 || name.is_empty()
                 || name.starts_with('$')
                 || name.starts_with(".L")

@@ -99,11 +99,11 @@ pub(crate) fn run_within(
 }
 
 /// How to run a program.
-pub(crate) enum Counting<'a> {
+pub(crate) enum Counting {
     /// Nothing is counted.
     Off,
     /// By the plug-in, with its arguments.
-    PlugIn { plugin: &'a Path, arguments: String },
+    PlugIn { plugin: PathBuf, arguments: String },
     /// By the timer: one virtual nanosecond an instruction.
     Timer,
 }
@@ -117,7 +117,7 @@ pub(crate) fn emulate(
     machine: &Machine,
     elf: &Path,
     folder: &Path,
-    counting: &Counting<'_>,
+    counting: &Counting,
     limit: Duration,
 ) -> Result<Ended> {
     let mut command = Command::new(&emulator.path);
@@ -164,6 +164,9 @@ pub(crate) fn explain(ended: &Ended, folder: &Path, elf: &Elf) -> Option<Failure
     if let Some(fault) =
         std::fs::read(folder.join("fault.bin")).ok().and_then(|bytes| Fault::parse(&bytes))
     {
+        if let Some(failure) = overflowed(elf, fault.sp.into()) {
+            return Some(failure);
+        }
         let mut text = format!(
             "the firmware faulted in {} during inference {}",
             elf.place(fault.pc.into()),
@@ -178,7 +181,10 @@ pub(crate) fn explain(ended: &Ended, folder: &Path, elf: &Elf) -> Option<Failure
             format!("pc {:#010x}, called from {caller}, cause {:#x}", fault.pc, fault.cause),
         ));
     }
-    if let Some(pc) = locked_up(&ended.said) {
+    if let Some((sp, pc)) = locked_up(&ended.said) {
+        if let Some(failure) = overflowed(elf, sp) {
+            return Some(failure);
+        }
         let text = format!("the firmware's processor locked up in {}", elf.place(pc));
         return Some(faulted(text, first_lines(&ended.said)));
     }
@@ -205,12 +211,31 @@ fn first_lines(text: &str) -> String {
     text.lines().take(12).collect::<Vec<_>>().join("\n")
 }
 
-/// The program counter out of QEMU's words when a Cortex-M locks up.
-fn locked_up(said: &str) -> Option<u64> {
+/// The failure that says so if the stack pointer stands at or below the end of the stack.
+fn overflowed(elf: &Elf, sp: u64) -> Option<Failure> {
+    let end = ["_stack_end", "__euninit"].into_iter().find_map(|name| elf.address_of(name))?;
+    let start = elf.address_of("_stack_start")?;
+    (sp < end + 16).then(|| stack_overflow(start.saturating_sub(end)))
+}
+
+pub(crate) fn stack_overflow(available: u64) -> Failure {
+    Diagnostic::error(
+        code::STACK_OVERFLOW,
+        format!("the stack overflowed: it used all of the {available} bytes that the statics leave"),
+    )
+    .help("the outputs cannot be trusted; a board with more RAM or a smaller arena gives the stack room")
+    .into()
+}
+
+/// Stack pointer and program counter out of QEMU's words when a Cortex-M locks up.
+fn locked_up(said: &str) -> Option<(u64, u64)> {
     let (_, registers) = said.split_once("Lockup")?;
-    let (_, rest) = registers.split_once("R15=")?;
-    let digits: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
-    u64::from_str_radix(&digits, 16).ok()
+    let register = |name: &str| {
+        let (_, rest) = registers.split_once(name)?;
+        let digits: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
+        u64::from_str_radix(&digits, 16).ok()
+    };
+    Some((register("R13=")?, register("R15=")?))
 }
 
 #[cfg(test)]
@@ -226,8 +251,8 @@ mod tests {
 
     #[test]
     fn a_lockup_is_read_from_the_emulators_words() {
-        let said = "qemu: fatal: Lockup: can't escalate 3 to HardFault (current priority -1)\n\nR00=00000000\nR14=fffffff9 R15=00000128\n";
-        assert_eq!(locked_up(said), Some(0x128));
+        let said = "qemu: fatal: Lockup: can't escalate 3 to HardFault (current priority -1)\n\nR00=00000000\nR13=20000000 R14=fffffff9 R15=00000128\n";
+        assert_eq!(locked_up(said), Some((0x2000_0000, 0x128)));
         assert_eq!(locked_up("R15=00000128"), None);
     }
 
@@ -247,7 +272,11 @@ mod tests {
     fn an_emulator_that_cannot_be_started_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let nothing = Emulator { path: "/no/such/emulator".into(), version: "0".into() };
-        let machine = crate::machines::microbit();
+        let machine = crate::Emulation::of(
+            kinglet_boards::find("microbit").unwrap(),
+            crate::Needs::default(),
+        );
+        let machine = machine.unwrap().machine;
         let result = emulate(
             &nothing,
             &machine,

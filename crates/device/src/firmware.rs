@@ -142,10 +142,7 @@ impl Job<'_> {
     }
 
     fn rust_flags(&self) -> Vec<String> {
-        match self.core {
-            Some(core) if !core.cpu.is_empty() => vec![format!("-Ctarget-cpu={}", core.cpu)],
-            _ => Vec::new(),
-        }
+        self.core.map(CoreSpec::rust_flags).unwrap_or_default()
     }
 
     fn key(&self, project: &SourceTree) -> String {
@@ -195,7 +192,7 @@ impl Job<'_> {
         command
     }
 
-    fn command(&self, work: &Path, target: &Path, sysroot: Option<&Path>) -> Command {
+    fn command(&self, key: &str, work: &Path, target: &Path, sysroot: Option<&Path>) -> Command {
         let mut command = self.cargo();
         command.args(["rustc", "--release", "--quiet", "--color", "never", "--manifest-path"]);
         let project = work.join(self.folder);
@@ -217,6 +214,8 @@ impl Job<'_> {
             }
         }
         command.arg("--").args(&self.link);
+        // cargo does not know of `memory.x`; without this a changed one would not be linked again.
+        command.args(["--cfg", &format!("kinglet_build=\"{key}\"")]);
         command
     }
 }
@@ -244,7 +243,7 @@ fn compile(cache: &Cache, project: &SourceTree, job: &Job<'_>) -> Result<Firmwar
         }
         None => None,
     };
-    let mut command = job.command(&work, &folder.target(), sysroot.as_deref());
+    let mut command = job.command(&key, &work, &folder.target(), sysroot.as_deref());
     let output = command.output().map_err(|error| {
         Diagnostic::error(code::TOOL_MISSING, format!("cargo cannot be started: {error}"))
             .at(Place::File(job.toolchain.cargo.display().to_string()))

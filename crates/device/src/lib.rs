@@ -8,12 +8,13 @@
 //! the board project into the cache's work folder and builds it (or finds the result by its content),
 //! the emulator runs it with the counting plug-in, and [`Elf`] and the run's files say what it took.
 
+mod board;
 mod cache;
 mod doctor;
 mod elf;
 mod emulator;
+mod example;
 mod firmware;
-pub mod machines;
 mod plugin;
 mod project;
 mod protocol;
@@ -23,10 +24,12 @@ mod spec;
 mod sysroot;
 pub mod toolchain;
 
+pub use board::{Emulation, Needs, core};
 pub use cache::{Cache, CacheInfo, DEFAULT_LIMIT_BYTES};
 pub use doctor::{Check, State, doctor};
 pub use elf::{Elf, RegionUse, Sizes, Symbol};
 pub use emulator::Emulator;
+pub use example::{EXAMPLE, Example, Measured, example, measure_example};
 pub use firmware::{Build, Firmware, build, build_host, build_project};
 pub use plugin::{InferenceCount, by_function};
 pub use project::memory_x;

@@ -14,7 +14,7 @@ const HARNESS: &str = include_str!("../templates/harness.rs");
 const RT_CORTEX_M: &str = include_str!("../templates/rt_cortex_m.rs");
 const RT_RISCV: &str = include_str!("../templates/rt_riscv.rs");
 const TIMERS: &str = include_str!("../templates/timers.rs");
-const SEMIHOST: &str = include_str!("../templates/semihost.rs");
+pub(crate) const SEMIHOST: &str = include_str!("../templates/semihost.rs");
 const HOST: &str = include_str!("../templates/host.rs");
 
 /// The folder of the project in the trees written here; the model's crate lies beside it, not below: it
@@ -25,11 +25,11 @@ pub(crate) const FOLDER: &str = "project";
 pub(crate) const BINARY: &str = "kinglet-firmware";
 
 /// The versions that the templates are written for.
-const CORTEX_M_RT: &str = "cortex-m-rt = \"0.7.7\"";
-const RISCV_RT: &str = "riscv-rt = { version = \"0.18.0\", features = [\"single-hart\"] }";
+const CORTEX_M_RT: &str = "cortex-m-rt = \"=0.7.7\"";
+const RISCV_RT: &str = "riscv-rt = { version = \"=0.18.0\", features = [\"single-hart\"] }";
 
 /// The start-up crate's line in `Cargo.toml`.
-fn runtime(core: &CoreSpec) -> &'static str {
+pub(crate) fn runtime(core: &CoreSpec) -> &'static str {
     if core.is_riscv() { RISCV_RT } else { CORTEX_M_RT }
 }
 
@@ -91,6 +91,7 @@ fn timer(timer: &Timer) -> String {
         Timer::None => ("none", 0),
         Timer::Cmsdk { base, .. } => ("cmsdk", *base),
         Timer::SystemCounter { base, .. } => ("system_counter", *base),
+        Timer::Nrf { base, .. } => ("nrf", *base),
         Timer::SysTick { .. } => ("systick", 0),
         Timer::Minstret => ("minstret", 0),
     };

@@ -132,6 +132,7 @@ pub(crate) fn parse_ticks(bytes: &[u8]) -> Vec<u32> {
 pub(crate) struct Fault {
     pub pc: u32,
     pub lr: u32,
+    pub sp: u32,
     pub cause: u32,
     pub inference: u32,
     pub tensor: Option<u32>,
@@ -140,12 +141,13 @@ pub(crate) struct Fault {
 impl Fault {
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut words = words(bytes);
-        (bytes.len() == 24 && words.next()? == FAULT_MAGIC).then_some(())?;
-        let (pc, lr, cause, inference) =
-            (words.next()?, words.next()?, words.next()?, words.next()?);
+        (bytes.len() == 28 && words.next()? == FAULT_MAGIC).then_some(())?;
+        let (pc, lr, sp) = (words.next()?, words.next()?, words.next()?);
+        let (cause, inference) = (words.next()?, words.next()?);
         Some(Self {
             pc,
             lr,
+            sp,
             cause,
             inference,
             tensor: words.next().filter(|tensor| *tensor != u32::MAX),

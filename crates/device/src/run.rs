@@ -2,7 +2,9 @@
 
 use crate::cache::Cache;
 use crate::elf::{Elf, Sizes};
-use crate::emulator::{Counting, Emulator, Ended, emulate, explain, run_within, timed_out};
+use crate::emulator::{
+    Counting, Emulator, Ended, emulate, explain, run_within, stack_overflow, timed_out,
+};
 use crate::firmware::{Build, Firmware, build, build_host};
 use crate::plugin::{Ask, Counts, InferenceCount, OUT, plugin};
 use crate::protocol::{
@@ -26,6 +28,8 @@ pub enum Count {
     Instructions,
     /// Instructions of each inference, by address too.
     Profile,
+    /// Instructions of each inference by the machine's timer, in whole ticks.
+    Timer,
 }
 
 /// How the instructions were counted.
@@ -132,7 +136,7 @@ pub fn run(cache: &Cache, request: &Request<'_>) -> Result<Outcome> {
     let (stack_bytes, stack_available) =
         parse_stats(&read("stats.bin")).ok_or_else(|| incomplete("stats.bin", &ended))?;
     if stack_bytes >= stack_available {
-        return Err(stack_overflow(stack_available));
+        return Err(stack_overflow(stack_available.into()));
     }
     let outputs = Outputs::parse(read("out.bin"), request.cases)
         .ok_or_else(|| incomplete("out.bin", &ended))?;
@@ -173,7 +177,7 @@ fn emulate_counting(
     notes: &mut Vec<Diagnostic>,
 ) -> Result<(Ended, Basis)> {
     let flags = if request.taps { FLAG_TAPS } else { 0 };
-    let go = |counting: &Counting<'_>, flags: u32| -> Result<Ended> {
+    let go = |counting: &Counting, flags: u32| -> Result<Ended> {
         std::fs::write(folder.join("in.bin"), request.cases.to_file(flags)).map_err(no_folder)?;
         emulate(emulator, request.machine, &firmware.path, folder, counting, request.timeout)
     };
@@ -181,9 +185,10 @@ fn emulate_counting(
         return Ok((go(&Counting::Off, flags)?, Basis::None));
     }
     match plugin(cache, emulator) {
+        _ if count == Count::Timer => {}
         Ok(plugin) => {
             let arguments = ask(elf, request, count)?.arguments();
-            let ended = go(&Counting::PlugIn { plugin: &plugin, arguments }, flags)?;
+            let ended = go(&Counting::PlugIn { plugin, arguments }, flags)?;
             // The plug-in makes its file before the first instruction; without it the emulator refused it.
             if folder.join(OUT).exists() {
                 return Ok((ended, Basis::Exact));
@@ -233,12 +238,12 @@ fn from_ticks(bytes: &[u8], resolution: f64) -> Vec<InferenceCount> {
         .collect()
 }
 
-fn inexact(why: &str) -> Diagnostic {
+pub(crate) fn inexact(why: &str) -> Diagnostic {
     Diagnostic::warning(code::COUNT_INEXACT, format!("instructions are not counted one by one: {why}"))
         .help("counts come from the machine's timer instead, in whole ticks; QEMU with plug-ins counts exactly")
 }
 
-fn no_folder(error: std::io::Error) -> Failure {
+pub(crate) fn no_folder(error: std::io::Error) -> Failure {
     Diagnostic::error(
         code::CACHE_UNUSABLE,
         format!("no temporary folder can be made for the run: {error}"),
@@ -251,12 +256,6 @@ fn incomplete(file: &str, ended: &Ended) -> Failure {
     Diagnostic::error(code::FIRMWARE_EXIT, format!("the run ended without a complete {file}"))
         .at(Place::Other(ended.said.lines().take(12).collect::<Vec<_>>().join("\n")))
         .help("the outputs' sizes must be those of the crate; a full disk is the other usual cause")
-        .into()
-}
-
-fn stack_overflow(available: u32) -> Failure {
-    Diagnostic::error(code::STACK_OVERFLOW, format!("the stack overflowed: it used all of the {available} bytes that the statics leave"))
-        .help("the outputs cannot be trusted; a board with more RAM or a smaller arena gives the stack room")
         .into()
 }
 

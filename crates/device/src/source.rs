@@ -141,6 +141,13 @@ fn remove_strangers(
     Ok(())
 }
 
+/// From paths and contents, as `kinglet-codegen` prints them.
+impl FromIterator<(String, Vec<u8>)> for SourceTree {
+    fn from_iter<I: IntoIterator<Item = (String, Vec<u8>)>>(files: I) -> Self {
+        Self { files: files.into_iter().collect() }
+    }
+}
+
 /// A library crate that offers the printed crate's interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelCrate {

@@ -9,12 +9,26 @@ pub struct CoreSpec {
     pub target: String,
     /// The compiler's name of the processor, `cortex-m4`; empty for the target's default.
     pub cpu: String,
+    /// Further `-C target-feature` values, with their sign.
+    pub features: Vec<String>,
 }
 
 impl CoreSpec {
     /// A core by target triple and processor name.
     pub fn new(target: impl Into<String>, cpu: impl Into<String>) -> Self {
-        Self { target: target.into(), cpu: cpu.into() }
+        Self { target: target.into(), cpu: cpu.into(), features: Vec::new() }
+    }
+
+    /// What the compiler is told of the core beyond its target: `-Ctarget-cpu` and `-Ctarget-feature`.
+    pub fn rust_flags(&self) -> Vec<String> {
+        let mut flags = Vec::new();
+        if !self.cpu.is_empty() {
+            flags.push(format!("-Ctarget-cpu={}", self.cpu));
+        }
+        if !self.features.is_empty() {
+            flags.push(format!("-Ctarget-feature={}", self.features.join(",")));
+        }
+        flags
     }
 
     /// Whether this is a RISC-V core; the rest are Cortex-M.
@@ -96,6 +110,13 @@ pub enum Timer {
         /// Picoseconds a tick.
         picoseconds: u64,
     },
+    /// A timer of the nRF51, 32 bits wide, at 16 MHz.
+    Nrf {
+        /// Address of its first register.
+        base: u64,
+        /// Picoseconds a tick.
+        picoseconds: u64,
+    },
     /// RISC-V's counter of retired instructions.
     Minstret,
 }
@@ -107,6 +128,7 @@ impl Timer {
             Timer::None => None,
             Timer::Cmsdk { picoseconds, .. }
             | Timer::SystemCounter { picoseconds, .. }
+            | Timer::Nrf { picoseconds, .. }
             | Timer::SysTick { picoseconds } => Some(*picoseconds as f64 / 1000.0),
             Timer::Minstret => Some(1.0),
         }

@@ -143,10 +143,10 @@ extern "C" fn count_end() {
 }
 
 /// Says where the processor faulted, and ends the run.
-pub(crate) fn fault(pc: u32, lr: u32, cause: u32) -> ! {
+pub(crate) fn fault(pc: u32, lr: u32, sp: u32, cause: u32) -> ! {
     if let Ok(mut file) = File::create(c"fault.bin") {
         let at = [INFERENCE.load(Ordering::Relaxed), LAST_TENSOR.load(Ordering::Relaxed)];
-        for word in [FAULT_MAGIC, pc, lr, cause, at[0], at[1]] {
+        for word in [FAULT_MAGIC, pc, lr, sp, cause, at[0], at[1]] {
             write(&mut file, &word.to_le_bytes());
         }
     }

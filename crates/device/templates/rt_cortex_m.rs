@@ -22,7 +22,8 @@ fn main() -> ! {
 
 #[exception]
 unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
-    crate::fault(frame.pc(), frame.lr(), frame.xpsr())
+    let sp = &raw const *frame as u32;
+    crate::fault(frame.pc(), frame.lr(), sp, frame.xpsr())
 }
 
 /// One instruction that does nothing. The name is a comment for the assembler: it keeps the compiler

@@ -26,7 +26,8 @@ extern "C" fn ExceptionHandler(frame: &riscv_rt::TrapFrame) -> ! {
     unsafe {
         asm!("csrr {0}, mepc", "csrr {1}, mcause", out(reg) pc, out(reg) cause, options(nomem, nostack));
     }
-    crate::fault(pc, frame.ra as u32, cause)
+    let sp = &raw const *frame as u32;
+    crate::fault(pc, frame.ra as u32, sp, cause)
 }
 
 /// One instruction that does nothing. The name is a comment for the assembler: it keeps the compiler

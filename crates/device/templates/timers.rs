@@ -41,6 +41,28 @@ pub fn timer() -> u32 {
     // SAFETY: reads the low word of the board's system counter.
     unsafe { COUNTER.add(2).read_volatile() }
 }
+//= nrf
+const TIMER: *mut u32 = TIMER_BASE as *mut u32;
+
+/// Starts the timer: 32 bits, no prescaler.
+pub fn start_timer() {
+    // SAFETY: the chip's timer registers: BITMODE, PRESCALER, START.
+    unsafe {
+        TIMER.add(0x508 / 4).write_volatile(3);
+        TIMER.add(0x510 / 4).write_volatile(0);
+        TIMER.write_volatile(1);
+    }
+}
+
+/// Ticks, counting up and wrapping.
+#[inline(always)]
+pub fn timer() -> u32 {
+    // SAFETY: captures the count into CC[0] and reads it.
+    unsafe {
+        TIMER.add(0x40 / 4).write_volatile(1);
+        TIMER.add(0x540 / 4).read_volatile()
+    }
+}
 //= systick
 const SYSTICK: *mut u32 = 0xE000_E010 as *mut u32;
 

@@ -1,148 +1,212 @@
 //! The fake model on every emulated machine: same outputs, exact counts, sizes that add up.
 
+mod common;
+
+use common::{LIMIT, attempt, board, cache, cases, changed, expected, fake};
 use kinglet_device::{
-    Basis, Cache, Cases, Count, Elf, Emulator, HostRequest, ModelCrate, OptLevel, Profile, Request,
-    SourceTree, by_function, machines, run, run_host, toolchain,
+    Basis, Cases, Count, Elf, Example, HostRequest, OptLevel, Profile, SourceTree, Timer,
+    by_function, example, measure_example, run_host,
 };
-use std::path::Path;
-use std::sync::OnceLock;
-use std::time::Duration;
 
-fn cache() -> &'static Cache {
-    static CACHE: OnceLock<Cache> = OnceLock::new();
-    CACHE.get_or_init(|| {
-        Cache::at(concat!(env!("CARGO_TARGET_TMPDIR"), "/kinglet-cache"), 4 << 30).unwrap()
-    })
-}
-
-fn fake() -> ModelCrate {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake");
-    ModelCrate::at_top(SourceTree::read(&folder).unwrap())
-}
-
-/// The machines that can be built for and emulated here; all of them when CI is set.
-fn boards() -> Vec<machines::Board> {
-    let usable = |board: &machines::Board| {
-        let missing = toolchain::route(&board.core.target)
-            .err()
-            .or(Emulator::find(&board.machine.emulator).err());
-        if let Some(failure) = &missing {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "{}: {failure}", board.name);
-            println!("skipped {}: {failure}", board.name);
-        }
-        missing.is_none()
-    };
-    machines::boards().into_iter().filter(usable).collect()
-}
-
-/// Two cases of three steps with bytes from a fixed generator.
-fn cases() -> Cases {
-    let mut state = 1u32;
-    let inputs = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    });
-    Cases {
-        cases: 2,
-        steps: 3,
-        input_bytes: vec![32, 4],
-        output_bytes: vec![64, 4],
-        inputs: inputs.take(2 * 3 * 36).collect(),
-    }
-}
-
-/// What the fake model computes, written once more.
-fn expected(cases: &Cases) -> Vec<u8> {
-    let mut out = Vec::new();
-    for case in cases.inputs.chunks(3 * 36) {
-        let mut total = 0i32;
-        for step in case.chunks(36) {
-            let gain = i32::from_le_bytes(step[32..].try_into().unwrap());
-            for row in 0..16usize {
-                let weight = |column: usize| i32::from(((row * 32 + column) * 37 + 11) as u8 as i8);
-                let dot: i32 =
-                    (0..32).map(|column| weight(column) * i32::from(step[column] as i8)).sum();
-                let sum = dot.wrapping_mul(gain);
-                total = total.wrapping_add(sum);
-                out.extend(sum.to_le_bytes());
-            }
-            out.extend(total.to_le_bytes());
-        }
-    }
-    out
-}
-
-const LIMIT: Duration = Duration::from_secs(60);
+const BOARDS: [&str; 8] = [
+    "microbit",
+    "mps2-an385-v6m",
+    "mps2-an385",
+    "mps2-an386",
+    "mps2-an500",
+    "mps2-an505",
+    "mps3-an547",
+    "riscv32-virt",
+];
 
 #[test]
-fn every_machine_agrees() {
+fn every_machine_agrees_and_counts_each_instruction() {
     let (model, cases) = (fake(), cases());
-    for board in boards() {
-        for opt_level in [OptLevel::Three, OptLevel::Size] {
-            let request = Request {
-                model: &model,
-                core: &board.core,
-                machine: &board.machine,
-                profile: Profile { opt_level, lto: false },
-                taps: false,
-                cases: &cases,
-                count: Count::Profile,
-                marks: &["fake_model::accumulate".to_owned()],
-                timeout: LIMIT,
-            };
-            let outcome = run(cache(), &request)
-                .unwrap_or_else(|failure| panic!("{}: {failure}", board.name));
-            assert_eq!(outcome.outputs.bytes(), expected(&cases), "{}", board.name);
+    let marks = ["fake_model::accumulate".to_owned()];
+    for board in BOARDS.into_iter().filter_map(board) {
+        let name = &board.board;
+        for (opt_level, lto) in [
+            (OptLevel::Three, false),
+            (OptLevel::Two, false),
+            (OptLevel::Size, false),
+            (OptLevel::Size, true),
+            (OptLevel::Three, true),
+        ] {
+            let profile = Profile { opt_level, lto };
+            let outcome = attempt(&model, &board, &cases, |request| {
+                request.profile = profile;
+                request.count = Count::Profile;
+                // Link-time optimization may put this function into its caller.
+                request.marks = if lto { &[] } else { &marks };
+            });
+            let outcome = outcome.unwrap_or_else(|failure| panic!("{name}: {failure}"));
+            assert_eq!(outcome.outputs.bytes(), expected(&cases), "{name}");
             assert_eq!(outcome.basis, Basis::Exact, "{:?}", outcome.notes);
             assert_eq!(outcome.counts.len(), 6);
             for count in &outcome.counts {
-                assert_eq!(
-                    count.by_address.values().sum::<u64>(),
-                    count.instructions,
-                    "{}",
-                    board.name
-                );
-                assert_eq!(count.marks.len(), 1);
-                assert!(count.marks[0].1 < count.instructions);
+                let by_address: u64 = count.by_address.values().sum();
+                assert_eq!(by_address, count.instructions, "{name}");
+                assert!(count.marks.iter().all(|(_, sum)| *sum < count.instructions));
+                assert_eq!(count.marks.len(), usize::from(!lto));
             }
-            assert!(
-                outcome.stack_bytes > 0 && outcome.stack_bytes < 2048,
-                "{} bytes",
-                outcome.stack_bytes
-            );
+            let plain = attempt(&model, &board, &cases, |request| request.profile = profile);
+            let plain: Vec<u64> = plain.unwrap().counts.iter().map(|c| c.instructions).collect();
+            let profiled: Vec<u64> = outcome.counts.iter().map(|c| c.instructions).collect();
+            assert_eq!(plain, profiled, "{name}: counting by stretches and by address differ");
+            assert!(outcome.stack_bytes > 0 && outcome.stack_bytes < 1024, "{name}");
             let elf = Elf::read(&outcome.firmware.path).unwrap();
-            elf.require_no_panic().unwrap_or_else(|failure| panic!("{}: {failure}", board.name));
-            assert_eq!(outcome.sizes.weights, 512);
-            assert_eq!(outcome.sizes.arena, 160);
-            let top = by_function(&outcome.counts[0], &elf);
-            assert_eq!(top[0].0, "fake_model::multiply", "{top:?}");
+            elf.require_no_panic()
+                .unwrap_or_else(|failure| panic!("{name} {profile:?}: {failure}"));
             let sizes = &outcome.sizes;
+            assert_eq!((sizes.weights, sizes.arena), (512, 160), "{name}");
+            let parts = sizes.vectors + sizes.code + sizes.constants + sizes.weights;
+            assert_eq!(parts + sizes.data + sizes.padding, sizes.flash, "{name}");
+            assert!(sizes.padding < 64, "{name}: {sizes:?}");
+            if !lto {
+                let top = by_function(&outcome.counts[0], &elf);
+                assert_eq!(top[0].0, "fake_model::multiply", "{top:?}");
+            }
             println!(
-                "{} {opt_level:?}: {} instructions, stack {}, built in {:.1} s (cached {}), ran {:.3} s, {sizes:?}",
-                board.name,
+                "{name} {profile:?}: {} instructions, {} stack, {} code, built in {:.1} s, ran {:.3} s",
                 outcome.counts[0].instructions,
                 outcome.stack_bytes,
+                sizes.code,
                 outcome.firmware.took.as_secs_f64(),
-                outcome.firmware.cached,
                 outcome.seconds
             );
         }
     }
 }
 
-#[test]
-fn the_host_agrees() {
-    let (model, cases) = (fake(), cases());
-    for taps in [false, true] {
-        let request = HostRequest {
-            model: &model,
-            profile: Profile::default(),
-            taps,
-            cases: &cases,
-            timeout: LIMIT,
-        };
-        let outcome = run_host(cache(), &request).unwrap();
-        assert_eq!(outcome.outputs.bytes(), expected(&cases));
-        assert_eq!(outcome.taps.len(), if taps { 6 } else { 0 });
+/// A model whose run is a loop of two instructions, as many rounds as its second input says.
+fn loops(riscv: bool) -> kinglet_device::ModelCrate {
+    let body = if riscv {
+        "core::arch::asm!(\"2: addi {n}, {n}, -1\", \"bnez {n}, 2b\", n = inout(reg) n => _)"
+    } else {
+        "core::arch::asm!(\"2: subs {n}, #1\", \"bne 2b\", n = inout(reg) n => _)"
+    };
+    let text = format!(
+        "pub fn run(&mut self) {{ let n = self.gain.first_chunk().map_or(1, |b| u32::from_le_bytes(*b)); unsafe {{ {body} }}; if true {{ return; }}"
+    );
+    changed("pub fn run(&mut self) {", &text)
+}
+
+/// Rounds in the three inferences.
+const ROUNDS: [u32; 3] = [1_000, 1_000_000, 10_000_000];
+
+fn rounds() -> Cases {
+    let mut inputs = Vec::new();
+    for rounds in ROUNDS {
+        inputs.extend([0; 32]);
+        inputs.extend(rounds.to_le_bytes());
     }
+    Cases { cases: 1, steps: 3, inputs, ..cases() }
+}
+
+#[test]
+fn a_loop_of_two_instructions_is_counted_exactly_and_the_timer_agrees() {
+    for board in BOARDS.into_iter().filter_map(board) {
+        let model = loops(board.core.is_riscv());
+        let exact = attempt(&model, &board, &rounds(), |_| {}).unwrap();
+        let rest: Vec<u64> = exact
+            .counts
+            .iter()
+            .zip(ROUNDS)
+            .map(|(count, rounds)| count.instructions - 2 * u64::from(rounds))
+            .collect();
+        // Call, return and markers, the loading of the number, and the call of the model's run.
+        assert!(rest.iter().all(|other| *other == rest[0]) && rest[0] < 30, "{rest:?}");
+        let timed = attempt(&model, &board, &rounds(), |request| request.count = Count::Timer);
+        let timed = timed.unwrap();
+        let Basis::Timer { resolution } = timed.basis else { panic!("{:?}", timed.basis) };
+        for (by_timer, by_plugin) in timed.counts.iter().zip(&exact.counts) {
+            let off = by_timer.instructions.abs_diff(by_plugin.instructions) as f64;
+            assert!(off <= 2.0 * resolution + 16.0, "{}: off by {off}", board.board);
+        }
+        println!(
+            "{}: 2n + {}; 22 M instructions in {:.2} s counted, {:.2} s timed",
+            board.board, rest[0], exact.seconds, timed.seconds
+        );
+    }
+}
+
+#[test]
+fn taps_report_every_tensor_on_the_board_as_on_the_host() {
+    let (model, cases) = (fake(), cases());
+    let profile = Profile::default();
+    let request =
+        |taps| HostRequest { model: &model, profile, taps, cases: &cases, timeout: LIMIT };
+    let plain = run_host(cache(), &request(false)).unwrap();
+    assert_eq!(plain.outputs.bytes(), expected(&cases));
+    assert!(plain.taps.is_empty());
+    let host = run_host(cache(), &request(true)).unwrap();
+    assert_eq!(host.outputs, plain.outputs);
+    assert_eq!(host.taps.len(), 6);
+    let numbers: Vec<u32> = host.taps[0].iter().map(|tap| tap.tensor).collect();
+    assert_eq!(numbers, [5, 9]);
+    assert_eq!(Some(host.taps[4][0].bytes.as_slice()), host.outputs.get(4, 0));
+    for board in ["mps2-an386", "riscv32-virt"].into_iter().filter_map(board) {
+        let outcome = attempt(&model, &board, &cases, |request| request.taps = true).unwrap();
+        assert_eq!(outcome.taps, host.taps, "{}", board.board);
+        assert_eq!(outcome.outputs, host.outputs);
+        assert_eq!((outcome.basis, outcome.counts.len()), (Basis::None, 0));
+    }
+}
+
+/// The fake crate with a `check()`, and an example below it.
+fn with_example(board: &kinglet_device::Emulation, check: &str) -> SourceTree {
+    let run = "pub fn run(&mut self) {";
+    let check = format!("pub fn check(&mut self) -> bool {{ self.run(); {check} }}\n{run}");
+    let mut tree = changed(run, &check).tree;
+    let written = example(Example {
+        package: "fake-model",
+        has_check: true,
+        core: &board.core,
+        memory: &board.machine.memory,
+        machine: Some(&board.machine),
+        profile: Profile { opt_level: OptLevel::Size, lto: true },
+    });
+    tree.graft("example", &written);
+    tree
+}
+
+#[test]
+fn the_example_is_built_measured_and_free_of_panics() {
+    for board in BOARDS.into_iter().filter_map(board) {
+        let tree = with_example(&board, "self.output_bytes(0).len() == 64");
+        let measured = measure_example(cache(), &tree, "example", &board, LIMIT);
+        let measured = measured.unwrap_or_else(|failure| panic!("{}: {failure}", board.board));
+        assert_eq!(measured.printed, "check passed\n", "{}", board.board);
+        Elf::read(&measured.firmware.path).unwrap().require_no_panic().unwrap();
+        let stack = measured.stack_bytes.unwrap();
+        assert!(stack > 0 && stack < 512, "{stack} bytes of stack");
+        assert_eq!((measured.sizes.arena, measured.sizes.weights), (160, 512));
+        println!(
+            "{}: example has {} bytes of flash, {stack} of stack",
+            board.board, measured.sizes.flash
+        );
+    }
+}
+
+#[test]
+fn a_failed_check_is_not_a_measurement() {
+    let Some(board) = board("mps2-an386") else { return };
+    let tree = with_example(&board, "false");
+    let failure = measure_example(cache(), &tree, "example", &board, LIMIT).unwrap_err();
+    assert_eq!(failure.first().code, kinglet_diag::code::FIRMWARE_EXIT);
+    assert!(failure.first().place_text().contains("check FAILED"), "{failure}");
+}
+
+#[test]
+fn another_memory_map_is_linked_again() {
+    let Some(board) = board("mps2-an386") else { return };
+    let (model, cases) = (fake(), cases());
+    let available = |len: u64| {
+        let mut board = board.clone();
+        board.machine.memory.ram.len = len;
+        board.machine.timer = Timer::None;
+        attempt(&model, &board, &cases, |_| {}).unwrap().stack_available
+    };
+    let (large, small) = (available(64 << 10), available(32 << 10));
+    assert_eq!(large - small, 32 << 10);
 }
