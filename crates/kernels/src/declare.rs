@@ -11,7 +11,8 @@
 pub enum Role {
     /// Read only; never overlaps an output.
     In,
-    /// Written whole; its old content means nothing.
+    /// Written and never read; elements that a call leaves out keep their value, so that several calls
+    /// can build one output.
     Out,
     /// Read and then overwritten in place.
     InOut,

@@ -12,6 +12,7 @@ pub mod text;
 pub mod common;
 pub mod eval;
 pub mod lower;
+pub mod movement;
 mod op;
 pub mod pack;
 pub mod quant;
@@ -35,8 +36,21 @@ macro_rules! operators {
 }
 
 operators! {
+    assign_variable
+    concatenation
     conv2d
+    expand_dims
     fully_connected
+    pad
+    read_variable
+    reshape
+    resize_nearest_neighbor
+    slice
+    split
+    split_v
+    squeeze
+    strided_slice
+    transpose
 }
 
 /// The operator with this name in the text form.

@@ -40,3 +40,28 @@ pub fn clamp_f32(x: f32, min: f32, max: f32) -> f32 {
 pub fn index(tensor: &Tensor, place: &[usize]) -> usize {
     tensor.shape().iter().zip(place).fold(0, |index, (&len, &at)| index * len + at)
 }
+
+/// An output of this shape, element by element in order: each is the element of the input at the place
+/// that `source` names, or `outside` where it names none. Elements are `size` bytes.
+pub fn gather(
+    input: &Tensor,
+    bytes: &[u8],
+    size: usize,
+    shape: &[usize],
+    outside: &[u8],
+    mut source: impl FnMut(&[usize]) -> Option<Vec<usize>>,
+) -> Vec<u8> {
+    let len: usize = shape.iter().product();
+    let mut output = Vec::with_capacity(len * size);
+    let mut place = vec![0; shape.len()];
+    for flat in 0..len {
+        let mut rest = flat;
+        for (at, &dim) in place.iter_mut().zip(shape).rev() {
+            *at = rest % dim;
+            rest /= dim;
+        }
+        let from = source(&place).map(|place| index(input, &place) * size);
+        output.extend_from_slice(from.map_or(outside, |from| &bytes[from..from + size]));
+    }
+    output
+}

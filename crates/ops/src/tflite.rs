@@ -81,6 +81,11 @@ impl TfliteNode<'_> {
         self.attributes.bool(name).map_err(refuse)
     }
 
+    /// A text.
+    pub fn text(&self, name: &str) -> Result<String, Refusal> {
+        self.attributes.text(name).map(str::to_owned).map_err(refuse)
+    }
+
     /// A list of whole numbers.
     pub fn ints(&self, name: &str) -> Result<Vec<i64>, Refusal> {
         self.attributes.ints(name).map(<[i64]>::to_vec).map_err(refuse)
@@ -90,7 +95,8 @@ impl TfliteNode<'_> {
     pub fn word<T>(&self, name: &str, read: fn(&str) -> Option<T>) -> Result<T, Refusal> {
         let word = self.attributes.enum_name(name);
         let word = word.map_err(refuse)?;
-        read(word).ok_or_else(|| Refusal::new(format!("the attribute {name} = {word} is not supported")))
+        read(word)
+            .ok_or_else(|| Refusal::new(format!("the attribute {name} = {word} is not supported")))
     }
 
     /// Marks an attribute as read whose value changes nothing here; the caller says why in a comment.
