@@ -31,7 +31,7 @@ pub struct BatchOutput {
 }
 
 /// What a run on an emulated board measured.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Measured {
     /// Instructions of each inference; empty when they were not counted.
     pub instructions: Vec<u64>,
@@ -40,9 +40,12 @@ pub struct Measured {
     /// Most stack in use, bytes.
     pub stack_bytes: u64,
     /// Sizes of the linked program.
-    pub sizes: serde_json::Value,
+    pub sizes: kinglet_device::Sizes,
     /// Seconds in the emulator.
     pub seconds: f64,
+    /// The linked program, in the build cache.
+    #[serde(skip)]
+    pub firmware: std::path::PathBuf,
 }
 
 /// How f32 arrays meet quantized inputs and outputs.

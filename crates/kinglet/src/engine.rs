@@ -125,18 +125,7 @@ pub fn run(
         }
         EngineName::Qemu(board) => {
             let board = kinglet_boards::open(board)?;
-            let mut outcome =
-                on_board(model, &board, batch, &BoardRun { tensors, ..BoardRun::default() })?;
-            let taps = std::mem::take(&mut outcome.taps);
-            let mut output = collect(model, batch, outcome.outputs.bytes(), taps);
-            output.measured = Some(Measured {
-                instructions: outcome.counts.iter().map(|count| count.instructions).collect(),
-                exact: outcome.basis == Basis::Exact,
-                stack_bytes: outcome.stack_bytes,
-                sizes: serde_json::to_value(&outcome.sizes).unwrap_or_default(),
-                seconds: outcome.seconds,
-            });
-            Ok(output)
+            on_board(model, &board, batch, &BoardRun { tensors, ..BoardRun::default() })
         }
     }
 }
@@ -166,7 +155,7 @@ pub fn on_board(
     board: &Board,
     batch: &Batch,
     run: &BoardRun,
-) -> Result<kinglet_device::Outcome> {
+) -> Result<BatchOutput> {
     let program = model.program(&board.target(), &run.options)?;
     let emulation = Emulation::of(
         board,
@@ -176,7 +165,7 @@ pub fn on_board(
         },
     )?;
     let printed = printed::source(model, &program, run.tensors);
-    kinglet_device::run(
+    let outcome = kinglet_device::run(
         &Cache::open()?,
         &Request {
             model: &printed,
@@ -189,7 +178,17 @@ pub fn on_board(
             marks: &[],
             timeout: TIMEOUT,
         },
-    )
+    )?;
+    let mut output = collect(model, batch, outcome.outputs.bytes(), outcome.taps);
+    output.measured = Some(Measured {
+        instructions: outcome.counts.iter().map(|count| count.instructions).collect(),
+        exact: outcome.basis == Basis::Exact,
+        stack_bytes: outcome.stack_bytes,
+        sizes: outcome.sizes,
+        seconds: outcome.seconds,
+        firmware: outcome.firmware.path,
+    });
+    Ok(output)
 }
 
 /// The batch as a harness reads it.

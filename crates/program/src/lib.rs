@@ -6,10 +6,11 @@
 //! each node's operator for its kernel calls.
 
 mod lower;
+mod order;
 mod storage;
 mod text;
 
-pub use lower::{Optimize, Options, lower};
+pub use lower::{Options, lower};
 
 use kinglet_graph::{DType, Data, Quantization, TensorId, TensorType};
 use kinglet_kernels::declare::Element;

@@ -1,10 +1,11 @@
 //! From a graph to a program: asks each node's operator for its calls, decides which tensors share
 //! memory, and places the rest.
 
+use crate::order::reordered;
 use crate::storage::{StorageId, Storages};
 use crate::{
-    ALIGNMENT, Buffer, BufferId, Call, Constant, ConstantId, Operand, Port, Program, Region, Report,
-    State, Step, TensorInfo, element_of,
+    ALIGNMENT, Buffer, BufferId, Call, Constant, ConstantId, Operand, Port, Program, Region,
+    Report, State, Step, TensorInfo, element_of,
 };
 use kinglet_diag::{Diagnostic, Failure, Place, code};
 use kinglet_graph::{Data, Node, NodeId, TensorId, TensorKind};
@@ -16,21 +17,9 @@ use kinglet_plan::{Block, Effort, Problem};
 use kinglet_target::Target;
 use std::sync::Arc;
 
-/// What to optimize for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Optimize {
-    /// Few instructions: kernels are specialized by their constants.
-    #[default]
-    Speed,
-    /// Little flash: one shared copy of each kernel.
-    Size,
-}
-
 /// How to lower.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// What to optimize for.
-    pub optimize: Optimize,
     /// Whether an output may take over the memory of an input that nobody needs any more.
     pub in_place: bool,
     /// How hard to look for a small arena.
@@ -39,7 +28,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { optimize: Optimize::default(), in_place: true, effort: Effort::default() }
+        Self { in_place: true, effort: Effort::default() }
     }
 }
 
@@ -48,6 +37,18 @@ impl Default for Options {
 /// # Errors
 /// Every node that cannot be lowered, all at once (`K0401`), or a plan that cannot be made (`K0402`).
 pub fn lower(graph: &Graph, target: &Target, options: &Options) -> Result<Program, Failure> {
+    let as_given = lower_in_order(graph, target, options)?;
+    // The estimate of an order knows neither aliases nor in-place forms: the plan itself decides.
+    match reordered(graph, &options.effort) {
+        None => Ok(as_given),
+        Some(graph) => {
+            let other = lower_in_order(&graph, target, options)?;
+            Ok(if other.arena_bytes < as_given.arena_bytes { other } else { as_given })
+        }
+    }
+}
+
+fn lower_in_order(graph: &Graph, target: &Target, options: &Options) -> Result<Program, Failure> {
     let mut builder = Builder::new(graph, target, options);
     builder.lower_nodes()?;
     builder.share_states();
@@ -241,7 +242,8 @@ impl<'a> Builder<'a> {
             .constants
             .into_iter()
             .map(|constant| {
-                let tensor = constant.from_input.and_then(|i| node.inputs.get(i).copied().flatten());
+                let tensor =
+                    constant.from_input.and_then(|i| node.inputs.get(i).copied().flatten());
                 self.add_constant(Constant {
                     label: format!("{} of {}", constant.label, node.name),
                     data: constant.data,
@@ -354,9 +356,10 @@ impl<'a> Builder<'a> {
         let root = self.storages.root(storage);
         let mut span = None;
         for (index, draft) in self.drafts.iter().enumerate() {
-            let used = draft.slots.iter().any(
-                |slot| matches!(slot, Slot::Storage(s) if self.storages.root(*s) == root),
-            );
+            let used = draft
+                .slots
+                .iter()
+                .any(|slot| matches!(slot, Slot::Storage(s) if self.storages.root(*s) == root));
             if used {
                 let (first, _) = span.unwrap_or((index, index));
                 span = Some((first, index));
@@ -408,9 +411,12 @@ impl<'a> Builder<'a> {
         });
         // A later assignment must not destroy the value while it is still read as a value.
         let (_, last) = self.span(value)?;
-        let assigned_later = self.drafts.iter().enumerate().skip(index + 1).any(|(i, draft)| {
-            i <= last && self.writes(draft, state)
-        });
+        let assigned_later = self
+            .drafts
+            .iter()
+            .enumerate()
+            .skip(index + 1)
+            .any(|(i, draft)| i <= last && self.writes(draft, state));
         (!touched && !assigned_later).then_some((value, state))
     }
 
@@ -449,7 +455,8 @@ impl<'a> Builder<'a> {
             return false;
         }
         let uses = |draft: &Draft, root: StorageId| {
-            let same = |slot: &&Slot| matches!(slot, Slot::Storage(s) if self.storages.root(*s) == root);
+            let same =
+                |slot: &&Slot| matches!(slot, Slot::Storage(s) if self.storages.root(*s) == root);
             draft.slots.iter().filter(same).count()
         };
         let dies_here = self.span(input).is_some_and(|(_, last)| last == index);
@@ -475,7 +482,8 @@ impl<'a> Builder<'a> {
         }
         // A state variable that is an output is read where it is.
         let (buffers, ids, plan) = self.place()?;
-        let buffer_of = |storage: StorageId| ids[self.storages.root(storage)].unwrap_or(BufferId(0));
+        let buffer_of =
+            |storage: StorageId| ids[self.storages.root(storage)].unwrap_or(BufferId(0));
         let report = |&(tensor, storage): &(TensorId, StorageId)| Report {
             tensor,
             buffer: buffer_of(storage),
@@ -493,11 +501,6 @@ impl<'a> Builder<'a> {
                 labels: port.labels.clone(),
             })
         };
-        let shared = |kernel: &Arc<dyn kinglet_kernels::reflect::Kernel>| {
-            let name = kernel.declaration().name;
-            let calls = self.drafts.iter().filter(|d| d.kernel.declaration().name == name).count();
-            self.options.optimize == Optimize::Size || calls > 1
-        };
         let operand = |slot: &Slot| match *slot {
             Slot::Storage(storage) => Operand::Buffer(buffer_of(storage)),
             Slot::Constant(constant) => Operand::Constant(constant),
@@ -509,7 +512,9 @@ impl<'a> Builder<'a> {
                 call: Call {
                     kernel: Arc::clone(&draft.kernel),
                     operands: draft.slots.iter().map(operand).collect(),
-                    shared: shared(&draft.kernel),
+                    // One copy of each kernel serves all its calls; specialized copies come with
+                    // the fast kernels.
+                    shared: true,
                 },
                 node: draft.node.index(),
                 label: self.graph.node_label(draft.node),

@@ -6,7 +6,7 @@ use crate::model::Model;
 use crate::printed;
 use kinglet_codegen::Kernels;
 use kinglet_diag::Result;
-use kinglet_program::{Optimize, Options};
+use kinglet_program::Options;
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,9 +64,7 @@ fn kernels(text: &str) -> Result<Kernels, String> {
 pub(super) fn run(args: &Args, show: &Show) -> Result<Done> {
     let board = kinglet_boards::open(&args.board)?;
     let model = Model::open(&args.model)?;
-    let optimize = if args.optimize == "size" { Optimize::Size } else { Optimize::Speed };
-    let options = Options { optimize, ..Options::default() };
-    let program = Arc::new(model.program(&board.target(), &options)?);
+    let program = Arc::new(model.program(&board.target(), &Options::default())?);
     let mut printing = printed::options(&model);
     if let Some(name) = &args.name {
         printing.crate_name.clone_from(name);

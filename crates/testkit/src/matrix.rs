@@ -1,0 +1,149 @@
+//! Which models run on which emulated cores, and running them there.
+
+use crate::conform::{cases_of, models};
+use kinglet::batch::{Batch, Numbers};
+use kinglet::engine::{BoardRun, on_board};
+use kinglet::model::{Model, read_file};
+use kinglet::verify::outputs_against_golden;
+use kinglet_device::{Count, Elf};
+use kinglet_diag::{Diagnostic, Result, code};
+use kinglet_formats::npz;
+use std::path::{Path, PathBuf};
+
+/// The emulated boards, one a core: M0+, M3, M4F, M7, M33, M55, RV32IMC.
+pub const BOARDS: [&str; 7] = [
+    "mps2-an385-v6m",
+    "mps2-an385",
+    "mps2-an386",
+    "mps2-an500",
+    "mps2-an505",
+    "mps3-an547",
+    "riscv32-virt",
+];
+
+/// One model on one board.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The model file.
+    pub model: PathBuf,
+    /// Its cases.
+    pub cases: PathBuf,
+    /// The board's id.
+    pub board: &'static str,
+}
+
+impl Pair {
+    /// How it is shown.
+    pub fn label(&self) -> String {
+        let name = self.model.file_stem().unwrap_or_default().to_string_lossy();
+        format!("{name} on {}", self.board)
+    }
+}
+
+/// Every model of the conformance set that firmware can be made of, and the project's own, on every
+/// board. A model that is not supported yet, or has f32 arithmetic on a core without FPU, is left out:
+/// f32 is compared on M4 and M55.
+pub fn pairs(assets: Option<&Path>) -> Vec<Pair> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+    let mut found = Vec::new();
+    for model in models(&own) {
+        let cases = model.with_file_name("vectors.npz");
+        if cases.is_file() {
+            found.push((model, cases));
+        }
+    }
+    for model in assets.map(|assets| models(&assets.join("models"))).unwrap_or_default() {
+        let cases = assets.and_then(|assets| cases_of(assets, &model));
+        found.extend(cases.map(|cases| (model, cases)));
+    }
+    let mut pairs = Vec::new();
+    for (model, cases) in found {
+        let Ok(loaded) = Model::open(&model) else { continue };
+        let memory: usize = loaded.graph.tensors.iter().map(|t| t.ty.bytes()).max().unwrap_or(0);
+        // What fits a microcontroller: 1 MB of RAM and 4 MB of flash.
+        if memory > 1 << 20 || loaded.bytes > 4 << 20 {
+            continue;
+        }
+        for board in BOARDS {
+            let float = is_float(&loaded);
+            if !float || matches!(board, "mps2-an386" | "mps3-an547") {
+                pairs.push(Pair { model: model.clone(), cases: cases.clone(), board });
+            }
+        }
+    }
+    pairs
+}
+
+/// Whether a model computes with f32 beyond converting at its ends.
+pub fn is_float(model: &Model) -> bool {
+    let graph = &model.graph;
+    graph.nodes.iter().any(|node| {
+        let float = |t: kinglet_graph::TensorId| graph.tensor(t).dtype().is_float();
+        node.outputs.iter().any(|&t| float(t)) && node.inputs.iter().flatten().any(|&t| float(t))
+    })
+}
+
+/// Runs a pair and compares with the golden; the linked firmware must have no panic symbol and no
+/// allocator. Gives the number of values compared.
+///
+/// # Errors
+/// What cannot be built or run, and a difference (`K0806`).
+pub fn check(pair: &Pair) -> Result<usize> {
+    let model = Model::open(&pair.model)?;
+    let arrays = npz::read_npz(&read_file(&pair.cases)?)?;
+    let batch = Batch::from_arrays(&arrays, &model.graph, Numbers::Raw)?;
+    let board = kinglet_boards::find(pair.board)?;
+    let run = BoardRun { count: Count::Nothing, ..BoardRun::default() };
+    let output = on_board(&model, board, &batch, &run)?;
+    if let Some(measured) = &output.measured {
+        Elf::read(&measured.firmware)?.require_no_panic()?;
+    }
+    let verdict = outputs_against_golden(&model, &batch, &output, &arrays)?;
+    match verdict.outputs.iter().find(|output| !output.is_equal()) {
+        None => Ok(verdict.outputs.iter().map(|output| output.values).sum()),
+        Some(found) => Err(Diagnostic::error(
+            code::NOT_EQUAL,
+            format!("{} of {} values differ, by {}", found.different, found.values, found.largest),
+        )
+        .into()),
+    }
+}
+
+/// A part of the pairs, chosen by a number: every run of the tests sees another part.
+pub fn rotating(pairs: Vec<Pair>, seed: u64, count: usize) -> Vec<Pair> {
+    let mut keyed: Vec<(u64, Pair)> = pairs
+        .into_iter()
+        .map(|pair| {
+            // FNV-1a over the label, mixed with the seed.
+            let hash = pair.label().bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+            (hash.rotate_left(29).wrapping_mul(0x9e37_79b9_7f4a_7c15), pair)
+        })
+        .collect();
+    keyed.sort_by_key(|(key, _)| *key);
+    keyed.truncate(count);
+    let mut chosen: Vec<Pair> = keyed.into_iter().map(|(_, pair)| pair).collect();
+    // Builds for one core follow each other: they share its libraries.
+    chosen.sort_by(|a, b| (a.board, &a.model).cmp(&(b.board, &b.model)));
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rotating_part_depends_on_the_seed_alone() {
+        let pair = |i: usize| Pair {
+            model: PathBuf::from(format!("m{i}.tflite")),
+            cases: PathBuf::new(),
+            board: BOARDS[i % 7],
+        };
+        let all: Vec<Pair> = (0..100).map(pair).collect();
+        let a = rotating(all.clone(), 1, 10);
+        assert_eq!(a, rotating(all.clone(), 1, 10));
+        assert_ne!(a, rotating(all, 2, 10));
+        assert_eq!(a.len(), 10);
+    }
+}
