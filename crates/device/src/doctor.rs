@@ -125,3 +125,22 @@ pub fn doctor(targets: &[&str], emulators: &[&str]) -> Vec<Check> {
     });
     checks
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_comes_with_the_command_that_mends_it() {
+        let checks = doctor(&["no-such-target"], &["qemu-system-no-such"]);
+        let find = |name: &str| checks.iter().find(|check| check.name == name).unwrap();
+        assert_eq!(find("rust").state, State::Ok);
+        let target = find("target no-such-target");
+        assert_eq!(target.state, State::Missing);
+        assert!(target.remedy.as_ref().unwrap().contains("rustup target add no-such-target"));
+        let emulator = find("qemu-system-no-such");
+        assert_eq!(emulator.state, State::Missing);
+        assert!(emulator.remedy.as_ref().unwrap().contains("apt-get install"));
+        assert!(checks.iter().all(|check| check.state == State::Ok || check.remedy.is_some()));
+    }
+}

@@ -170,8 +170,13 @@ fn examine(rustc: &Path) -> Option<Toolchain> {
 }
 
 impl Toolchain {
+    /// Where the target's library would be; nothing if the compiler does not know the target.
+    fn library_folder(&self, target: &str) -> Option<String> {
+        ask(&self.rustc, ["--print", "target-libdir", "--target", target])
+    }
+
     fn has_target(&self, target: &str) -> bool {
-        let folder = ask(&self.rustc, ["--print", "target-libdir", "--target", target]);
+        let folder = self.library_folder(target);
         let Some(entries) = folder.and_then(|folder| std::fs::read_dir(folder).ok()) else {
             return false;
         };
@@ -234,8 +239,11 @@ fn find_route(target: &str, toolchains: &[Toolchain]) -> Result<Route> {
     }
     let installed =
         toolchains.iter().filter(|t| t.has_target(target)).map(|t| (t, Library::Installed));
-    let with_source =
-        |stable: bool| toolchains.iter().filter(move |t| t.is_stable() == stable && t.has_source());
+    let with_source = |stable: bool| {
+        toolchains.iter().filter(move |t| {
+            t.is_stable() == stable && t.has_source() && t.library_folder(target).is_some()
+        })
+    };
     let built = with_source(true).chain(with_source(false)).map(|t| (t, Library::BuildStd));
     let mut lacks_linker = false;
     for (toolchain, library) in installed.chain(built) {
