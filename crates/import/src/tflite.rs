@@ -1,15 +1,16 @@
 //! TensorFlow Lite records to a graph.
 
+mod variables;
+
+use self::variables::{Handles, Variables};
 use crate::Imported;
 use kinglet_diag::{Diagnostic, Failure, Place, code};
 use kinglet_formats::tflite::{self, Model, Operator, Subgraph, TensorType as FileType};
 use kinglet_graph::{
-    DType, Data, Node, NodeId, Port, Quantization, Tensor, TensorId, TensorKind, TensorType,
+    DType, Data, Node, Port, Quantization, Tensor, TensorId, TensorKind, TensorType,
 };
-use kinglet_ops::eval::Evaluation;
 use kinglet_ops::tflite::{Reading, TfliteNode};
 use kinglet_ops::{Graph, Refusal, TfliteSpelling};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) fn import(block: &Arc<Vec<u8>>, name: &str) -> Result<Imported, Failure> {
@@ -19,7 +20,7 @@ pub(crate) fn import(block: &Arc<Vec<u8>>, name: &str) -> Result<Imported, Failu
         model: &model,
         block,
         graph: Graph::default(),
-        variables: BTreeMap::new(),
+        variables: Variables::default(),
         problems: Vec::new(),
         remarks: model.warnings.clone(),
     };
@@ -27,12 +28,10 @@ pub(crate) fn import(block: &Arc<Vec<u8>>, name: &str) -> Result<Imported, Failu
     importer.graph.description.clone_from(&model.description);
     let tensors = importer.subgraph(main, true)?;
     importer.ports(main, &tensors);
-    if importer.problems.is_empty() {
-        importer.verify();
-    }
     if !importer.problems.is_empty() {
         return Err(Failure::new(importer.problems));
     }
+    kinglet_graph::verify::verify(&importer.graph)?;
     Ok(Imported { graph: importer.graph, remarks: importer.remarks })
 }
 
@@ -40,8 +39,7 @@ struct Importer<'a> {
     model: &'a Model<'a>,
     block: &'a Arc<Vec<u8>>,
     graph: Graph,
-    /// State variables by name.
-    variables: BTreeMap<String, TensorId>,
+    variables: Variables,
     problems: Vec<Diagnostic>,
     remarks: Vec<Diagnostic>,
 }
@@ -58,8 +56,9 @@ impl<'a> Importer<'a> {
         for (index, tensor) in subgraph.tensors.iter().enumerate() {
             tensors.push(self.tensor(index, tensor, is_main));
         }
+        let mut handles = Handles::new();
         for (index, operator) in subgraph.operators.iter().enumerate() {
-            self.operator(index, operator, subgraph, &mut tensors)?;
+            self.operator(index, operator, subgraph, &tensors, &mut handles)?;
         }
         Ok(tensors)
     }
@@ -120,12 +119,17 @@ impl<'a> Importer<'a> {
             }
             _ => Vec::new(),
         };
+        let quantization = tensor.quantization.as_ref().filter(|q| !q.scales.is_empty());
         let kind = match tensor.data {
-            _ if tensor.is_variable => TensorKind::State(Data::new(vec![0; ty.bytes()])),
+            _ if tensor.is_variable => {
+                // TensorFlow Lite Micro starts an int8 variable at its zero point, any other at zero.
+                let zero_point = quantization.and_then(|q| q.zero_points.first()).copied();
+                let zero_point = zero_point.filter(|_| dtype == DType::I8).unwrap_or(0);
+                self.zeros(&ty, zero_point, &place())?
+            }
             Some(data) => TensorKind::Constant(self.data(data)),
             None => TensorKind::Value,
         };
-        let quantization = tensor.quantization.as_ref().filter(|q| !q.scales.is_empty());
         let quantization = quantization.map(|q| Quantization {
             scales: q.scales.clone(),
             zero_points: q.zero_points.clone(),
@@ -155,7 +159,8 @@ impl<'a> Importer<'a> {
         index: usize,
         operator: &'a Operator<'a>,
         subgraph: &'a Subgraph<'a>,
-        tensors: &mut [Option<TensorId>],
+        tensors: &[Option<TensorId>],
+        handles: &mut Handles,
     ) -> Result<(), Failure> {
         let Some(operator_code) = self.model.operator_codes.get(operator.code) else {
             return Err(kinglet_diag::bug("an operator code out of range"));
@@ -214,135 +219,68 @@ impl<'a> Importer<'a> {
                 .help("nothing is ignored in silence: convert the model without this attribute"),
             );
         }
-        match reading {
+        let tensor = |i: usize| tensors.get(i).copied().flatten();
+        let mut inputs: Vec<_> = operator.inputs.iter().map(|i| i.and_then(tensor)).collect();
+        let outputs: Vec<_> = operator.outputs.iter().filter_map(|&i| tensor(i)).collect();
+        let op = match reading {
             Reading::Node(op) => {
-                let mut inputs = Vec::with_capacity(operator.inputs.len());
-                for input in &operator.inputs {
-                    inputs.push(match *input {
-                        None => None,
-                        Some(i) => match tensors.get(i).copied().flatten() {
-                            Some(tensor) => Some(tensor),
-                            // A handle: it stands for a variable of the type of the value beside it.
-                            None => self.variable_of(i, operator, subgraph, tensors, &place),
-                        },
-                    });
-                }
-                let outputs: Vec<_> = operator
-                    .outputs
-                    .iter()
-                    .filter_map(|&i| tensors.get(i).copied().flatten())
-                    .collect();
-                let name = outputs.first().map(|&t| self.graph.tensor(t).name.clone());
-                self.graph.nodes.push(Node {
-                    op,
-                    inputs,
-                    outputs,
-                    name: name.unwrap_or_default(),
-                    origin: u32::try_from(index).ok(),
-                });
+                self.no_handles(label, operator, subgraph, &place);
+                op
             }
-            // Handles are looked up by their tensor when a node uses them.
-            Reading::Handle { .. } => {}
-            Reading::Once { subgraph } => self.initialize(subgraph, &place)?,
-        }
+            Reading::Variable(op) => {
+                let beside = outputs.first().copied().or_else(|| inputs.get(1).copied().flatten());
+                let variable = self.variable(operator, handles, beside, &place);
+                if let Some(input) = inputs.first_mut() {
+                    *input = variable;
+                }
+                op
+            }
+            Reading::Handle { name } => {
+                handles.extend(operator.outputs.iter().map(|&output| (output, name.clone())));
+                return Ok(());
+            }
+            Reading::Once { subgraph } => return self.initialize(subgraph, &place),
+        };
+        let name = outputs.first().map(|&t| self.graph.tensor(t).name.clone());
+        self.graph.nodes.push(Node {
+            op,
+            inputs,
+            outputs,
+            name: name.unwrap_or_default(),
+            origin: u32::try_from(index).ok(),
+        });
         Ok(())
     }
 
-    /// The state variable that a handle tensor of a subgraph stands for.
-    fn variable_of(
+    /// Reports handles among the inputs of an operator that takes none.
+    fn no_handles(
         &mut self,
-        handle: usize,
-        user: &Operator<'_>,
-        subgraph: &'a Subgraph<'a>,
-        tensors: &[Option<TensorId>],
+        label: &str,
+        operator: &Operator<'_>,
+        subgraph: &Subgraph<'_>,
         place: &Place,
-    ) -> Option<TensorId> {
-        let name = subgraph.operators.iter().find_map(|operator| {
-            if !operator.outputs.contains(&handle) {
-                return None;
-            }
-            let label = self.model.operator_codes.get(operator.code)?.label();
-            let (_, spelling) = kinglet_ops::by_tflite_code(label)?;
-            let node = TfliteNode {
-                version: 1,
-                attributes: &operator.attributes,
-                custom_options: None,
-                inputs: Vec::new(),
-                outputs: Vec::new(),
-            };
-            match (spelling.read)(&node) {
-                Ok(Reading::Handle { name }) => Some(name),
-                _ => None,
-            }
-        });
-        let Some(name) = name else {
+    ) {
+        let is_handle = |&i: &usize| {
+            let element = subgraph.tensors.get(i).map(|tensor| tensor.element);
+            matches!(element, Some(FileType::Resource | FileType::Variant))
+        };
+        if let Some(handle) = operator.inputs.iter().flatten().copied().find(is_handle) {
             self.problems.push(
                 Diagnostic::error(
                     code::STATE_VARIABLE,
-                    format!("tensor {handle} is used as a state variable but no node makes its handle"),
+                    format!("{label} does not take the handle of a state variable"),
                 )
                 .at(place.clone())
-                .help("convert the model again; handles must come from VAR_HANDLE"),
+                .at(tflite::tensor_place(handle, ""))
+                .help("a variable must be read by READ_VARIABLE first: convert the model again"),
             );
-            return None;
-        };
-        if let Some(&variable) = self.variables.get(&name) {
-            return Some(variable);
         }
-        let beside = user.outputs.iter().copied().chain(user.inputs.iter().flatten().copied());
-        let value = beside.filter_map(|i| tensors.get(i).copied().flatten()).next()?;
-        let value = self.graph.tensor(value);
-        let variable = Tensor {
-            name: name.clone(),
-            ty: value.ty.clone(),
-            quantization: value.quantization.clone(),
-            kind: TensorKind::State(Data::new(vec![0; value.ty.bytes()])),
-            origin: None,
-            free_axes: Vec::new(),
-        };
-        let variable = self.graph.add_tensor(variable);
-        self.variables.insert(name, variable);
-        Some(variable)
-    }
-
-    /// Runs an initialization subgraph now: what it assigns are the start values.
-    fn initialize(&mut self, index: usize, place: &Place) -> Result<(), Failure> {
-        let Some(subgraph) = self.model.subgraphs.get(index).filter(|_| index > 0) else {
-            self.problems.push(
-                Diagnostic::error(code::STATE_VARIABLE, format!("there is no subgraph {index}"))
-                    .at(place.clone())
-                    .help("the file is damaged: convert the model again"),
-            );
-            return Ok(());
-        };
-        let main_nodes = self.graph.nodes.len();
-        // The nodes of the subgraph are added, run, and taken away again.
-        self.subgraph(subgraph, false)?;
-        let nodes = self.graph.nodes.split_off(main_nodes);
-        let mut values: BTreeMap<TensorId, Vec<u8>> = BTreeMap::new();
-        for node in &nodes {
-            let result = run_once(&self.graph, node, &values);
-            match result {
-                Ok((outputs, states)) => {
-                    values.extend(node.outputs.iter().copied().zip(outputs));
-                    for (position, value) in states {
-                        let state = node.inputs.get(position).copied().flatten();
-                        if let Some(state) = state {
-                            self.graph.tensor_mut(state).kind = TensorKind::State(Data::new(value));
-                        }
-                    }
-                }
-                Err(refusal) => {
-                    let problem = refused(node.op.name(), refusal);
-                    self.problems.push(problem.at(place.clone()));
-                }
-            }
-        }
-        Ok(())
     }
 
     fn types_of(&self, operator: &Operator<'_>, subgraph: &Subgraph<'_>) -> String {
-        let ty = |i: usize| subgraph.tensors.get(i).map_or("?".to_owned(), |t| t.element.name().to_owned());
+        let ty = |i: usize| {
+            subgraph.tensors.get(i).map_or("?".to_owned(), |t| t.element.name().to_owned())
+        };
         let inputs: Vec<_> =
             operator.inputs.iter().map(|i| i.map_or("none".to_owned(), ty)).collect();
         let outputs: Vec<_> = operator.outputs.iter().map(|&i| ty(i)).collect();
@@ -394,132 +332,16 @@ impl<'a> Importer<'a> {
         let text = file.and_then(|file| std::str::from_utf8(&file.data).ok()).unwrap_or("");
         text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect()
     }
-
-    /// Compares what the file says of shapes and order with what follows from its operators.
-    fn verify(&mut self) {
-        let mut written: Vec<bool> = self
-            .graph
-            .tensors
-            .iter()
-            .map(|tensor| !matches!(tensor.kind, TensorKind::Value))
-            .collect();
-        for port in &self.graph.inputs {
-            if let Some(flag) = written.get_mut(port.tensor.index()) {
-                *flag = true;
-            }
-        }
-        let mut problems = Vec::new();
-        for id in self.graph.node_ids() {
-            problems.extend(check_node(&self.graph, id, &mut written));
-        }
-        for port in &self.graph.outputs {
-            if !written.get(port.tensor.index()).copied().unwrap_or(false) {
-                problems.push(
-                    Diagnostic::error(code::ORDER, "no node writes this output")
-                        .at(tensor_place(&self.graph, port.tensor)),
-                );
-            }
-        }
-        self.problems.extend(problems);
-    }
-}
-
-fn check_node(graph: &Graph, id: NodeId, written: &mut [bool]) -> Vec<Diagnostic> {
-    let mut problems = Vec::new();
-    let node = graph.node(id);
-    let place = || Place::Node(graph.node_label(id));
-    for &input in node.inputs.iter().flatten() {
-        if !written.get(input.index()).copied().unwrap_or(false) {
-            problems.push(
-                Diagnostic::error(code::ORDER, "a node reads a tensor that no earlier node writes")
-                    .at(place())
-                    .at(tensor_place(graph, input))
-                    .help("operators must stand in execution order; a cycle cannot be run"),
-            );
-        }
-    }
-    for &output in &node.outputs {
-        match written.get_mut(output.index()) {
-            Some(flag) if !*flag => *flag = true,
-            _ => problems.push(
-                Diagnostic::error(code::ORDER, "a tensor is written twice, or is a constant or input")
-                    .at(place())
-                    .at(tensor_place(graph, output)),
-            ),
-        }
-    }
-    let inputs: Vec<_> = node.inputs.iter().map(|i| i.map(|t| graph.tensor(t))).collect();
-    match node.op.infer(&inputs) {
-        Err(error) => problems.push(
-            Diagnostic::error(code::SHAPE, format!("{}: {error}", node.op.name())).at(place()),
-        ),
-        Ok(types) if types.len() != node.outputs.len() => problems.push(
-            Diagnostic::error(
-                code::SHAPE,
-                format!("{} outputs, expected {}", node.outputs.len(), types.len()),
-            )
-            .at(place()),
-        ),
-        Ok(types) => {
-            for (ty, &output) in types.iter().zip(&node.outputs) {
-                let tensor = graph.tensor(output);
-                if tensor.ty != *ty {
-                    problems.push(
-                        Diagnostic::error(
-                            code::SHAPE,
-                            format!("the file says {}, but {} gives {ty}", tensor.ty, node.op.name()),
-                        )
-                        .at(place())
-                        .at(tensor_place(graph, output))
-                        .help("the file contradicts itself: convert the model again"),
-                    );
-                }
-            }
-        }
-    }
-    problems
-}
-
-fn tensor_place(graph: &Graph, id: TensorId) -> Place {
-    let tensor = graph.tensor(id);
-    let index = tensor.origin.and_then(|origin| usize::try_from(origin).ok());
-    tflite::tensor_place(index.unwrap_or(id.index()), &tensor.name)
-}
-
-/// New values of state variables by input position.
-type States = Vec<(usize, Vec<u8>)>;
-
-fn run_once(
-    graph: &Graph,
-    node: &Node<dyn kinglet_ops::Op>,
-    values: &BTreeMap<TensorId, Vec<u8>>,
-) -> Result<(Vec<Vec<u8>>, States), Refusal> {
-    let mut inputs = Vec::with_capacity(node.inputs.len());
-    for input in &node.inputs {
-        inputs.push(match *input {
-            None => None,
-            Some(id) => {
-                let tensor = graph.tensor(id);
-                let bytes = match &tensor.kind {
-                    TensorKind::Constant(data) | TensorKind::State(data) => Some(data.bytes()),
-                    TensorKind::Value => values.get(&id).map(Vec::as_slice),
-                };
-                let bytes = bytes.ok_or("start values must not depend on inputs")?;
-                Some((tensor, bytes))
-            }
-        });
-    }
-    let outputs = node.outputs.iter().map(|&t| graph.tensor(t)).collect();
-    let mut evaluation = Evaluation::new(inputs, outputs);
-    node.op.evaluate(&mut evaluation)?;
-    Ok(evaluation.finish())
 }
 
 fn version_problem(spelling: &TfliteSpelling, version: i32) -> Diagnostic {
     let (first, last) = (spelling.versions.start(), spelling.versions.end());
     Diagnostic::error(
         code::OPERATOR_VERSION,
-        format!("{} version {version} is not supported, versions {first} to {last} are", spelling.code),
+        format!(
+            "{} version {version} is not supported, versions {first} to {last} are",
+            spelling.code
+        ),
     )
     .help("convert the model with another version of the converter, or update Kinglet")
 }

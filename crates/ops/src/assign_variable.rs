@@ -6,6 +6,7 @@ use crate::movement;
 use crate::op::{Cost, Definition, Op, Refusal, TfliteSpelling};
 use crate::tflite::Reading;
 use kinglet_graph::{Attribute, InferError, Operator, Tensor, TensorKind, TensorType};
+use std::sync::Arc;
 
 operator! {
     /// Inputs: a state variable, its new value. No output.
@@ -19,7 +20,7 @@ pub const DEFINITION: Definition = Definition {
         TfliteSpelling {
             code: "ASSIGN_VARIABLE",
             versions: 1..=1,
-            read: |_node| Ok(AssignVariable {}.into()),
+            read: |_node| Ok(Reading::Variable(Arc::new(AssignVariable {}))),
         },
         TfliteSpelling {
             code: "CALL_ONCE",

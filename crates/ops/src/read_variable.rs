@@ -6,6 +6,7 @@ use crate::movement;
 use crate::op::{Cost, Definition, Op, Refusal, TfliteSpelling};
 use crate::tflite::Reading;
 use kinglet_graph::{Attribute, InferError, Operator, Tensor, TensorKind, TensorType};
+use std::sync::Arc;
 
 operator! {
     /// Inputs: a state variable. The output is its value now; a later assignment does not change it.
@@ -19,7 +20,7 @@ pub const DEFINITION: Definition = Definition {
         TfliteSpelling {
             code: "READ_VARIABLE",
             versions: 1..=1,
-            read: |_node| Ok(ReadVariable {}.into()),
+            read: |_node| Ok(Reading::Variable(Arc::new(ReadVariable {}))),
         },
         TfliteSpelling {
             code: "VAR_HANDLE",

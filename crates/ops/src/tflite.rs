@@ -12,6 +12,8 @@ use crate::Op;
 pub enum Reading {
     /// A node of the graph.
     Node(Arc<dyn Op>),
+    /// A node of the graph whose first input is a handle: the state variable itself takes its place.
+    Variable(Arc<dyn Op>),
     /// No node: its output stands for the state variable with this name.
     Handle {
         /// The variable's container and name, as one text.
