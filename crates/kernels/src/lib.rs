@@ -24,6 +24,8 @@ pub mod fixed;
 pub mod memory;
 #[cfg(feature = "reflect")]
 pub mod reflect;
+#[cfg(test)]
+mod testing;
 mod window;
 
 pub use window::Window;
@@ -82,6 +84,7 @@ kernels! {
     conv2d: Conv2dF32, Conv2dI8;
     depthwise_conv2d: DepthwiseConv2dF32, DepthwiseConv2dI8;
     lookup: LookupU8, LookupU8InPlace;
+    pool2d: AveragePool2dF32, AveragePool2dI8, MaxPool2dF32, MaxPool2dI8;
     prelu: PreluF32, PreluF32InPlace, PreluI8, PreluI8InPlace;
     quantize: DequantizeI16, DequantizeI8, DequantizeU8, QuantizeI16, QuantizeI8, QuantizeU8;
     requantize: RequantizeI16I16, RequantizeI16I32, RequantizeI16I8, RequantizeI16U8, RequantizeI32I16,

@@ -203,6 +203,52 @@ pub fn touches_border(window: &Window) -> bool {
     )
 }
 
+/// Visits every output of a pooling window in order, with the flat indices of the taps that lie inside
+/// the input (NHWC).
+pub fn each_window(window: &Window, input: &Tensor, mut visit: impl FnMut(&[usize])) {
+    let &[batches, height, width, channels] = input.shape() else { return };
+    let axis = |out: u32, stride: u32, tap: u32, dilation: u32, pad: u32, len: usize| {
+        let place = (out as usize * stride as usize + tap as usize * dilation as usize)
+            .checked_sub(pad as usize)?;
+        (place < len).then_some(place)
+    };
+    for batch in 0..batches {
+        for y in 0..window.out_height {
+            for x in 0..window.out_width {
+                for channel in 0..channels {
+                    let mut taps = Vec::new();
+                    for ky in 0..window.height {
+                        for kx in 0..window.width {
+                            let row = axis(
+                                y,
+                                window.stride_height,
+                                ky,
+                                window.dilation_height,
+                                window.pad_top,
+                                height,
+                            );
+                            let column = axis(
+                                x,
+                                window.stride_width,
+                                kx,
+                                window.dilation_width,
+                                window.pad_left,
+                                width,
+                            );
+                            if let (Some(row), Some(column)) = (row, column) {
+                                taps.push(
+                                    ((batch * height + row) * width + column) * channels + channel,
+                                );
+                            }
+                        }
+                    }
+                    visit(&taps);
+                }
+            }
+        }
+    }
+}
+
 /// A length as a kernel takes it. Kernels count in `u32`, and half of that range keeps every sum of
 /// two lengths inside it.
 pub fn small(length: usize) -> Result<u32, Refusal> {
@@ -214,7 +260,8 @@ pub fn small(length: usize) -> Result<u32, Refusal> {
 
 /// The lengths of a tensor of this rank.
 pub fn shape<const N: usize>(tensor: &Tensor, what: &str) -> Result<[usize; N], Refusal> {
-    tensor.shape().try_into().map_err(|_| {
-        Refusal::new(format!("{what} is {}, expected {N} axes", tensor.ty))
-    })
+    tensor
+        .shape()
+        .try_into()
+        .map_err(|_| Refusal::new(format!("{what} is {}, expected {N} axes", tensor.ty)))
 }

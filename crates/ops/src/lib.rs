@@ -11,6 +11,7 @@
 pub mod text;
 pub mod common;
 pub mod eval;
+pub mod gemmlowp;
 pub mod lower;
 pub mod movement;
 mod op;
@@ -18,6 +19,7 @@ pub mod pack;
 pub mod quant;
 pub mod reference;
 pub mod tflite;
+pub mod unary;
 
 pub use op::{Cost, Definition, Graph, Numerics, Op, Refusal, TfliteSpelling};
 
@@ -37,19 +39,31 @@ macro_rules! operators {
 
 operators! {
     assign_variable
+    average_pool_2d
     concatenation
     conv2d
+    depthwise_conv2d
+    dequantize
     expand_dims
     fully_connected
+    hard_swish
+    leaky_relu
+    logistic
+    max_pool_2d
     pad
+    prelu
+    quantize
     read_variable
+    relu
     reshape
     resize_nearest_neighbor
     slice
+    softmax
     split
     split_v
     squeeze
     strided_slice
+    tanh
     transpose
 }
 
