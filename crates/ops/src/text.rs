@@ -1,7 +1,7 @@
 //! Attributes between an operator's fields and the text form.
 
 use crate::op::Refusal;
-use kinglet_graph::Attribute;
+use kinglet_graph::{Attribute, DType};
 
 /// Attributes as they stand in the text form; each is taken once, and one left over is an error.
 #[derive(Debug, Default)]
@@ -120,6 +120,19 @@ impl AttributeValue for String {
     fn from_attribute(attribute: &Attribute) -> Option<Self> {
         match attribute {
             Attribute::Text(value) => Some(value.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl AttributeValue for DType {
+    const EXPECTED: &'static str = "an element type";
+    fn to_attribute(&self) -> Attribute {
+        Attribute::Word(self.name().to_owned())
+    }
+    fn from_attribute(attribute: &Attribute) -> Option<Self> {
+        match attribute {
+            Attribute::Word(word) => DType::by_name(word),
             _ => None,
         }
     }
