@@ -52,6 +52,18 @@ impl Window {
         if column < self.in_width { Some(column as usize) } else { None }
     }
 
+    /// Whether the window with this first row and column lies wholly inside the input. A place in the
+    /// padding before the input has wrapped.
+    #[inline(always)]
+    pub(crate) fn is_whole(&self, row: u32, column: u32) -> bool {
+        let inside = |first: u32, taps: u32, dilation: u32, input: u32| {
+            let last = first.wrapping_add(taps.wrapping_sub(1).wrapping_mul(dilation));
+            first < input && last < input
+        };
+        inside(row, self.height, self.dilation_height, self.in_height)
+            && inside(column, self.width, self.dilation_width, self.in_width)
+    }
+
     /// The first input column of a whole window that lies inside the input, its taps adjacent.
     #[inline(always)]
     pub(crate) fn whole_columns(&self, out_column: u32) -> Option<usize> {
@@ -63,4 +75,11 @@ impl Window {
             None
         }
     }
+}
+
+/// A row or column as an offset into a slice: one that wrapped, in the padding before the input, wraps
+/// at the width of a pointer too.
+#[inline(always)]
+pub(crate) fn offset(place: u32) -> usize {
+    place.cast_signed() as isize as usize
 }

@@ -245,7 +245,7 @@ impl Op for Conv2d {
                     input_zero,
                     &multipliers,
                 )?;
-                let packed = pack_groups(&rows, sizes.depth, group_outputs);
+                let packed = pack::interleave_groups(&rows, sizes.depth, group_outputs);
                 let zero = i8::try_from(input_zero).map_err(|_| "a zero point out of range")?;
                 let padding = if padded { vec![zero; group_channels] } else { Vec::new() };
                 let weights =
@@ -274,7 +274,7 @@ impl Op for Conv2d {
             (DType::F32, DType::F32) => {
                 let (min, max) = self.activation.range_f32();
                 let rows = elements::<f32>(data.bytes());
-                let packed = pack_groups(&rows, sizes.depth, group_outputs);
+                let packed = pack::interleave_groups(&rows, sizes.depth, group_outputs);
                 let bias = bias.map_or_else(|| vec![0.0; sizes.outputs], elements::<f32>);
                 let padding = if padded { vec![0.0; group_channels] } else { Vec::new() };
                 let weights =
@@ -291,10 +291,4 @@ impl Op for Conv2d {
                 .help("quantize activations as well as weights, or keep both in f32")),
         }
     }
-}
-
-/// Packs the rows of each group by itself.
-fn pack_groups<T: Copy>(rows: &[T], depth: usize, group_outputs: usize) -> Vec<T> {
-    let group = (depth * group_outputs).max(1);
-    rows.chunks(group).flat_map(|rows| pack::interleave(rows, depth)).collect()
 }

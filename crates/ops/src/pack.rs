@@ -20,6 +20,12 @@ pub fn interleave<T: Copy>(rows: &[T], depth: usize) -> Vec<T> {
     packed
 }
 
+/// Packs the rows of each group of output channels by itself.
+pub fn interleave_groups<T: Copy>(rows: &[T], depth: usize, group_outputs: usize) -> Vec<T> {
+    let group = depth.saturating_mul(group_outputs).max(1);
+    rows.chunks(group).flat_map(|rows| interleave(rows, depth)).collect()
+}
+
 /// The words `bias, multiplier, shift` for each output channel, with the input's zero point folded
 /// into the bias: `bias - zero_point * sum(weights of the channel)`.
 ///

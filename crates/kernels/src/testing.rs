@@ -1,0 +1,113 @@
+//! What the property tests of several kernels share: seeded data, windows, plain sums.
+
+use crate::Window;
+use proptest::prelude::*;
+use std::vec::Vec;
+
+/// Pseudo-random bytes (SplitMix64), extremes included.
+pub(crate) fn bytes(seed: u64, len: usize) -> Vec<i8> {
+    let mut state = seed;
+    (0..len)
+        .map(|_| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = state;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^= z >> 31;
+            match z >> 60 {
+                0 => i8::MIN,
+                1 => i8::MAX,
+                _ => z as i8,
+            }
+        })
+        .collect()
+}
+
+/// Windows with any stride, dilation and padding, whole and not, down to windows that see nothing but
+/// padding.
+pub(crate) fn windows() -> impl Strategy<Value = Window> {
+    let lengths = (1u32..7, 1u32..7, 1u32..5, 1u32..5);
+    let steps = (1u32..4, 1u32..4, 1u32..3, 1u32..3);
+    (lengths, steps, 0u32..4, 0u32..4, 1u32..6, 1u32..6).prop_map(
+        |(
+            (in_height, in_width, height, width),
+            steps,
+            pad_top,
+            pad_left,
+            out_height,
+            out_width,
+        )| Window {
+            in_height,
+            in_width,
+            out_height,
+            out_width,
+            height,
+            width,
+            stride_height: steps.0,
+            stride_width: steps.1,
+            dilation_height: steps.2,
+            dilation_width: steps.3,
+            pad_top,
+            pad_left,
+        },
+    )
+}
+
+/// Sums over the taps of one output place of an image (NHWC without N): `term` sees a tap's index and
+/// the pixel under it, `None` in the padding.
+pub(crate) fn naive_sum<T>(
+    window: &Window,
+    image: &[T],
+    channels: usize,
+    place: usize,
+    mut term: impl FnMut(usize, Option<&[T]>) -> i32,
+) -> i32 {
+    let (out_row, out_column) =
+        (place / window.out_width as usize, place % window.out_width as usize);
+    let mut sum = 0i32;
+    for tap in 0..(window.height * window.width) as usize {
+        let (tap_row, tap_column) = (tap / window.width as usize, tap % window.width as usize);
+        let row = (out_row as i64) * i64::from(window.stride_height)
+            + (tap_row as i64) * i64::from(window.dilation_height)
+            - i64::from(window.pad_top);
+        let column = (out_column as i64) * i64::from(window.stride_width)
+            + (tap_column as i64) * i64::from(window.dilation_width)
+            - i64::from(window.pad_left);
+        let inside = (0..i64::from(window.in_height)).contains(&row)
+            && (0..i64::from(window.in_width)).contains(&column);
+        let pixel = inside.then(|| {
+            let start = (row as usize * window.in_width as usize + column as usize) * channels;
+            &image[start..start + channels]
+        });
+        sum = sum.wrapping_add(term(tap, pixel));
+    }
+    sum
+}
+
+/// The output of a sum, in 128 bits: `words` are bias, multiplier, shift.
+pub(crate) fn requantize(sum: i32, words: &[i32], zero_point: i32, min: i32, max: i32) -> i8 {
+    let sum = sum.wrapping_add(words[0]);
+    let left = if words[2] > 0 { words[2] } else { 0 };
+    let right = if words[2] < 0 { -words[2] } else { 0 };
+    let shifted = i128::from(sum.wrapping_shl(left.unsigned_abs()));
+    // Half up.
+    let high = (shifted * i128::from(words[1]) + (1 << 30)) >> 31;
+    // Half away from zero.
+    let half = (1i128 << right) >> 1;
+    let rounded = if high < 0 { -((-high + half) >> right) } else { (high + half) >> right };
+    (rounded + i128::from(zero_point)).clamp(i128::from(min), i128::from(max)) as i8
+}
+
+/// Rows packed four by four, as [`crate::dot`] says.
+pub(crate) fn interleave<T: Copy>(rows: &[T], depth: usize) -> Vec<T> {
+    let depth = depth.max(1);
+    let groups = rows.chunks_exact(depth * 4);
+    let rest = groups.remainder();
+    let mut packed: Vec<T> = groups
+        .flat_map(|group| {
+            (0..depth).flat_map(move |k| (0..4).map(move |row| group[row * depth + k]))
+        })
+        .collect();
+    packed.extend_from_slice(rest);
+    packed
+}
