@@ -1,6 +1,8 @@
 //! From a graph to a program: asks each node's operator for its calls, decides which tensors share
 //! memory, and places the rest.
 
+mod share;
+
 use crate::order::reordered;
 use crate::storage::{StorageId, Storages};
 use crate::{
@@ -10,7 +12,6 @@ use crate::{
 use kinglet_diag::{Diagnostic, Failure, Place, code};
 use kinglet_graph::{Data, Node, NodeId, TensorId, TensorKind};
 use kinglet_kernels::CopyBytes;
-use kinglet_kernels::declare::Role;
 use kinglet_ops::lower::{Arg, Lower, Lowered};
 use kinglet_ops::{Graph, Op};
 use kinglet_plan::{Block, Effort, Problem};
@@ -51,6 +52,7 @@ pub fn lower(graph: &Graph, target: &Target, options: &Options) -> Result<Progra
 fn lower_in_order(graph: &Graph, target: &Target, options: &Options) -> Result<Program, Failure> {
     let mut builder = Builder::new(graph, target, options);
     builder.lower_nodes()?;
+    builder.mark_outputs();
     builder.share_states();
     if options.in_place {
         builder.share_in_place();
@@ -297,49 +299,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Makes `output` the same memory as `input`, or a copy where that could be seen.
-    fn alias(&mut self, node: NodeId, output: TensorId, input: TensorId) {
-        let from = self.slot_of(input);
-        let is_output = self.graph.outputs.iter().any(|port| port.tensor == output);
-        let shares = match from {
-            Slot::Constant(_) => false,
-            Slot::Storage(storage) => match self.storages.get(storage).state {
-                None => true,
-                // A read of a state variable must not see what is assigned later.
-                Some(state) => !is_output && self.last_use(output) < self.next_assign(state, node),
-            },
-        };
-        let to = self.storage_of(output);
-        match from {
-            Slot::Storage(storage) if shares => self.storages.merge(storage, to),
-            _ => self.copy(node, from, to),
-        }
-    }
-
-    /// The last node that uses a tensor or anything that shares its memory by aliasing.
-    fn last_use(&self, tensor: TensorId) -> usize {
-        let mut last = 0;
-        let mut same = vec![tensor];
-        let mut next = 0;
-        while let Some(&tensor) = same.get(next) {
-            next += 1;
-            if self.graph.outputs.iter().any(|port| port.tensor == tensor) {
-                return usize::MAX;
-            }
-            let readers = self.readers[tensor.index()].iter().map(|node| node.index());
-            last = readers.max().unwrap_or(0).max(last);
-            same.extend(self.aliases_of[tensor.index()].iter().copied());
-        }
-        last
-    }
-
-    /// The first node after this one that assigns the state.
-    fn next_assign(&self, state: usize, after: NodeId) -> usize {
-        let (tensor, _, _) = self.states[state];
-        let assigns = self.assigned_at[tensor.index()].iter().copied();
-        assigns.filter(|&node| node >= after.index()).min().unwrap_or(usize::MAX)
-    }
-
     fn copy(&mut self, node: NodeId, from: Slot, to: StorageId) {
         self.drafts.push(Draft {
             node,
@@ -368,103 +327,8 @@ impl<'a> Builder<'a> {
         span
     }
 
-    /// Lets the value that is assigned to a state variable be computed right in the variable, where
-    /// nobody needs the old value any more by then: the copy goes.
-    fn share_states(&mut self) {
-        let mut index = 0;
-        while index < self.drafts.len() {
-            let Some((value, state)) = self.forwarded(index) else {
-                index += 1;
-                continue;
-            };
-            self.storages.merge(state, value);
-            let removed = self.drafts.remove(index);
-            match index.checked_sub(1).and_then(|i| self.drafts.get_mut(i)) {
-                Some(previous) => previous.reports.extend(removed.reports),
-                None => self.prologue.extend(removed.reports),
-            }
-        }
-    }
-
-    /// The value that the copy at `index` assigns to a state variable, and the variable, if the value
-    /// can live in the variable from the start.
-    fn forwarded(&self, index: usize) -> Option<(StorageId, StorageId)> {
-        let draft = &self.drafts[index];
-        let [Slot::Storage(value), Slot::Storage(state)] = draft.slots[..] else { return None };
-        if !draft.is_copy || self.storages.root(value) == self.storages.root(state) {
-            return None;
-        }
-        let (from, to) = (self.storages.get(value), self.storages.get(state));
-        to.state?;
-        if from.state.is_some() || from.is_input || from.is_output || from.bytes != to.bytes {
-            return None;
-        }
-        let (written, _) = self.span(value)?;
-        // Between the writing of the value and this copy nobody may touch the variable; afterwards
-        // both hold the same.
-        let state = self.storages.root(state);
-        let touched = (written..index).any(|i| {
-            self.drafts[i]
-                .slots
-                .iter()
-                .any(|slot| matches!(slot, Slot::Storage(s) if self.storages.root(*s) == state))
-        });
-        // A later assignment must not destroy the value while it is still read as a value.
-        let (_, last) = self.span(value)?;
-        let assigned_later = self
-            .drafts
-            .iter()
-            .enumerate()
-            .skip(index + 1)
-            .any(|(i, draft)| i <= last && self.writes(draft, state));
-        (!touched && !assigned_later).then_some((value, state))
-    }
-
-    /// Whether a draft writes a storage.
-    fn writes(&self, draft: &Draft, root: StorageId) -> bool {
-        let operands = draft.kernel.declaration().operands;
-        draft.slots.iter().zip(operands).any(|(slot, operand)| {
-            matches!(operand.role, Role::Out | Role::InOut)
-                && matches!(slot, Slot::Storage(s) if self.storages.root(*s) == root)
-        })
-    }
-
-    /// Lets outputs take over the memory of inputs that die there.
-    fn share_in_place(&mut self) {
-        for index in 0..self.drafts.len() {
-            let Some(form) = &self.drafts[index].in_place else { continue };
-            let (input, output) = (self.storages.root(form.input), self.storages.root(form.output));
-            if !self.can_take_over(index, input, output) {
-                continue;
-            }
-            self.storages.merge(input, output);
-            let draft = &mut self.drafts[index];
-            if let Some(form) = draft.in_place.take() {
-                draft.kernel = form.kernel;
-                draft.slots = form.slots;
-            }
-        }
-    }
-
-    fn can_take_over(&self, index: usize, input: StorageId, output: StorageId) -> bool {
-        let (from, to) = (self.storages.get(input), self.storages.get(output));
-        if input == output || from.bytes != to.bytes || from.is_output || from.state.is_some() {
-            return false;
-        }
-        if to.state.is_some() || to.is_input {
-            return false;
-        }
-        let uses = |draft: &Draft, root: StorageId| {
-            let same =
-                |slot: &&Slot| matches!(slot, Slot::Storage(s) if self.storages.root(*s) == root);
-            draft.slots.iter().filter(same).count()
-        };
-        let dies_here = self.span(input).is_some_and(|(_, last)| last == index);
-        let born_here = self.span(output).is_some_and(|(first, _)| first == index);
-        dies_here && born_here && uses(&self.drafts[index], input) == 1
-    }
-
-    fn finish(mut self) -> Result<Program, Failure> {
+    /// Marks the storages of the outputs.
+    fn mark_outputs(&mut self) {
         for port in &self.graph.outputs {
             let storage = match self.slot_of(port.tensor) {
                 Slot::Storage(storage) => storage,
@@ -478,9 +342,12 @@ impl<'a> Builder<'a> {
                     storage
                 }
             };
+            // A state variable that is an output is read where it is.
             self.storages.get_mut(storage).is_output = true;
         }
-        // A state variable that is an output is read where it is.
+    }
+
+    fn finish(self) -> Result<Program, Failure> {
         let (buffers, ids, plan) = self.place()?;
         let buffer_of =
             |storage: StorageId| ids[self.storages.root(storage)].unwrap_or(BufferId(0));
