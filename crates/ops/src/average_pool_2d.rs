@@ -7,6 +7,7 @@ use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
 use crate::{quant, reference};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::{AveragePool2dF32, AveragePool2dI8, Window};
+use std::sync::Arc;
 
 operator! {
     /// Input: `x [batch, height, width, channels]`. A window is cut at the border: padding does not count.
@@ -162,5 +163,10 @@ impl Op for AveragePool2d {
             }
             other => Err(Refusal::new(format!("{other} inputs are not supported"))),
         }
+    }
+
+    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Op>> {
+        let activation = self.activation.then(activation)?;
+        Some(Arc::new(Self { activation, ..self.clone() }))
     }
 }

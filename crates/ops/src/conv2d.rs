@@ -6,8 +6,10 @@ use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
 use crate::quant::{channel_scales, per_tensor, quantize_multiplier};
 use crate::{pack, reference};
+use crate::rewrite::{Border, is_neutral_in_sum};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::{Conv2dF32, Conv2dI8, Window};
+use std::sync::Arc;
 
 operator! {
     /// Inputs: `x [batch, height, width, channels]`, `weights [outputs, rows, columns, channels /
@@ -290,5 +292,33 @@ impl Op for Conv2d {
             (x, w) => Err(Refusal::new(format!("{x} inputs with {w} weights are not supported"))
                 .help("quantize activations as well as weights, or keep both in f32")),
         }
+    }
+
+    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Op>> {
+        let activation = self.activation.then(activation)?;
+        Some(Arc::new(Self { activation, ..self.clone() }))
+    }
+
+    fn with_border(
+        &self,
+        border: &Border,
+        inputs: &[Option<&Tensor>],
+        padded: &Tensor,
+    ) -> Option<Arc<dyn Op>> {
+        let (Some(Some(image)), Some(Some(weights))) = (inputs.first(), inputs.get(1)) else {
+            return None;
+        };
+        let [_, rows, columns, _] = shape::<4>(weights, "the weights").ok()?;
+        let geometry = Geometry {
+            padding: self.padding,
+            window: [rows, columns],
+            stride: self.stride,
+            dilation: self.dilation,
+        };
+        let padding = geometry.with_border(border, padded.shape()).ok()?;
+        if !is_neutral_in_sum(border, image) {
+            return None;
+        }
+        Some(Arc::new(Self { padding, ..self.clone() }))
     }
 }

@@ -8,6 +8,7 @@ use crate::quant::{channel_scales, per_tensor, quantize_multiplier};
 use crate::{pack, reference};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::{FullyConnectedF32, FullyConnectedI8};
+use std::sync::Arc;
 
 operator! {
     /// Inputs: `x [..., depth]`, `weights [outputs, depth]`, optional `bias [outputs]`.
@@ -246,5 +247,10 @@ impl Op for FullyConnected {
             (x, w) => Err(Refusal::new(format!("{x} inputs with {w} weights are not supported"))
                 .help("quantize activations as well as weights, or keep both in f32")),
         }
+    }
+
+    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Op>> {
+        let activation = self.activation.then(activation)?;
+        Some(Arc::new(Self { activation, ..self.clone() }))
     }
 }

@@ -18,6 +18,7 @@ mod op;
 pub mod pack;
 pub mod quant;
 pub mod reference;
+pub mod rewrite;
 pub mod tflite;
 pub mod unary;
 

@@ -4,9 +4,11 @@ use crate::common::{Activation, Geometry, Padding, each_window, shape, small};
 use crate::eval::Evaluation;
 use crate::lower::{Arg, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
+use crate::rewrite::{Border, is_neutral_in_maximum};
 use crate::{quant, reference};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::{MaxPool2dF32, MaxPool2dI8, Window};
+use std::sync::Arc;
 
 operator! {
     /// Input: `x [batch, height, width, channels]`. A window is cut at the border: padding does not count.
@@ -161,5 +163,30 @@ impl Op for MaxPool2d {
             }
             other => Err(Refusal::new(format!("{other} inputs are not supported"))),
         }
+    }
+
+    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Op>> {
+        let activation = self.activation.then(activation)?;
+        Some(Arc::new(Self { activation, ..self.clone() }))
+    }
+
+    fn with_border(
+        &self,
+        border: &Border,
+        inputs: &[Option<&Tensor>],
+        padded: &Tensor,
+    ) -> Option<Arc<dyn Op>> {
+        let image = inputs.first().copied().flatten()?;
+        let geometry = Geometry {
+            padding: self.padding,
+            window: self.window,
+            stride: self.stride,
+            dilation: [1, 1],
+        };
+        let padding = geometry.with_border(border, padded.shape()).ok()?;
+        if !is_neutral_in_maximum(border, image) {
+            return None;
+        }
+        Some(Arc::new(Self { padding, ..self.clone() }))
     }
 }

@@ -1,8 +1,10 @@
 //! What an operator is to the rest of the tool: the trait each one implements and its entry in the
 //! list.
 
+use crate::common::Activation;
 use crate::eval::Evaluation;
 use crate::lower::Lower;
+use crate::rewrite::Border;
 use crate::text::TextAttributes;
 use crate::tflite::{Reading, TfliteNode};
 use kinglet_graph::{Operator, Tensor};
@@ -65,7 +67,10 @@ impl Cost {
     }
 }
 
-/// An operator: all that Kinglet knows of one kind of computation. No method has a default.
+/// An operator: all that Kinglet knows of one kind of computation.
+///
+/// What it means has no default: the compiler is the checklist. What it *offers* to passes has one, and
+/// the default is to offer nothing: an operator without offers is right, and only less fast.
 pub trait Op: Operator {
     /// What it means: computes the outputs by the plainest code that can be right. Integers exactly as
     /// the format's reference does; f32 sums in f64.
@@ -76,6 +81,33 @@ pub trait Op: Operator {
 
     /// How it becomes kernel calls.
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), Refusal>;
+
+    /// Offer: the node only puts this border around the images of its first input.
+    fn as_border(&self, _inputs: &[Option<&Tensor>], _output: &Tensor) -> Option<Border> {
+        None
+    }
+
+    /// Offer: the operator that computes from the images in `inputs` what this one computes from the
+    /// images with the border (`padded`), to the bit.
+    fn with_border(
+        &self,
+        _border: &Border,
+        _inputs: &[Option<&Tensor>],
+        _padded: &Tensor,
+    ) -> Option<Arc<dyn Op>> {
+        None
+    }
+
+    /// Offer: the node does what this fused activation would do at the end of the operator before it,
+    /// to the bit.
+    fn as_activation(&self, _input: &Tensor, _output: &Tensor) -> Option<Activation> {
+        None
+    }
+
+    /// Offer: this operator with the activation after what it does now.
+    fn with_activation(&self, _activation: Activation) -> Option<Arc<dyn Op>> {
+        None
+    }
 }
 
 /// How TensorFlow Lite spells an operator.

@@ -5,6 +5,7 @@ use crate::lower::{Arg, Lower};
 use crate::movement::{self, Move, constant_ints, element_bytes};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
 use crate::reference;
+use crate::rewrite::Border;
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::{FillI16, FillI32, FillI64, FillU8};
 
@@ -135,6 +136,12 @@ impl Op for Pad {
         let input_strides = movement::signed_strides(x.shape())?;
         let body = Move::new(x.shape(), (0, &input_strides), (start, &strides));
         body.lower(cx, x.dtype(), Arg::Input(0), Arg::Output(0))
+    }
+
+    fn as_border(&self, inputs: &[Option<&Tensor>], output: &Tensor) -> Option<Border> {
+        let input = |index: usize| inputs.get(index).copied().flatten();
+        let value = value(output, input(2)).ok()?;
+        Border::of_image(&paddings(input(0)?, input(1)).ok()?, value)
     }
 }
 

@@ -1,5 +1,6 @@
 //! RELU and its relatives with two ends: RELU6, RELU_N1_TO_1, RELU_0_TO_1.
 
+use crate::common::Activation;
 use crate::eval::Evaluation;
 use crate::lower::Lower;
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
@@ -169,6 +170,26 @@ impl Op for Relu {
             }
             _ => Err(unary::refuse_types(input, output, "i8 and f32")),
         }
+    }
+
+    fn as_activation(&self, input: &Tensor, output: &Tensor) -> Option<Activation> {
+        let activation = match self.activation {
+            Range::Relu => Activation::Relu,
+            Range::Relu6 => Activation::Relu6,
+            Range::ReluN1To1 => Activation::ReluN1To1,
+            Range::Relu0To1 => return None,
+        };
+        let is_same = match (input.dtype(), output.dtype()) {
+            (DType::I8, DType::I8) => {
+                let function = self.function(input, output).ok()?;
+                let (min, max) = activation.range_quantized(output).ok()?;
+                (-128..128).all(|x| function(x) == x.max(min).min(max))
+            }
+            // Operators with a fused activation clamp to the finite range in any case.
+            (DType::F32, DType::F32) => true,
+            _ => false,
+        };
+        is_same.then_some(activation)
     }
 }
 

@@ -1,7 +1,19 @@
 //! Attributes between an operator's fields and the text form.
 
-use crate::op::Refusal;
+use crate::op::{Graph, Refusal};
+use kinglet_diag::Failure;
 use kinglet_graph::{Attribute, DType};
+use kinglet_graph::text::Unbuildable;
+
+/// Reads a graph from the text form ([`kinglet_graph::text`]). It is not verified yet.
+///
+/// # Errors
+/// The first fault of the text, or every operator that is unknown or has the wrong attributes.
+pub fn parse_graph(source: &str) -> Result<Graph, Failure> {
+    kinglet_graph::text::parse(source, |name, attributes| {
+        crate::parse(name, attributes).map_err(|Refusal { why, help }| Unbuildable { why, help })
+    })
+}
 
 /// Attributes as they stand in the text form; each is taken once, and one left over is an error.
 #[derive(Debug, Default)]

@@ -353,7 +353,9 @@ impl<O: ?Sized + Operator> Parser<'_, '_, O> {
             Token::Word("false") => self.word(Attribute::Bool(false)),
             Token::Word("f32") => {
                 self.lexer.next()?;
-                self.lexer.expect('[')?;
+                if !self.lexer.accept('[')? {
+                    return Ok(Attribute::Word("f32".to_owned()));
+                }
                 self.lexer.expect(']')?;
                 Ok(Attribute::Floats(Vec::new()))
             }

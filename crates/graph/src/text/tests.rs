@@ -272,7 +272,9 @@ fn attributes() -> impl Strategy<Value = Attribute> {
         any::<i64>().prop_map(Attribute::Int),
         floats().prop_map(Attribute::Float),
         any::<bool>().prop_map(Attribute::Bool),
-        "[a-z]{5,9}[0-9_]{0,2}".prop_filter("a word", |w| w != "false").prop_map(Attribute::Word),
+        "(f32|[a-z]{5,9}[0-9_]{0,2})"
+            .prop_filter("a word", |word| word != "false")
+            .prop_map(Attribute::Word),
         prop::collection::vec(any::<i64>(), 0..40).prop_map(Attribute::Ints),
         prop::collection::vec(floats(), 0..40).prop_map(Attribute::Floats),
         any::<String>().prop_map(Attribute::Text),
