@@ -11,6 +11,7 @@ mod names;
 mod source;
 mod weights;
 
+pub use manifest::package;
 pub use names::identifier;
 pub use weights::Weights;
 

@@ -4,8 +4,8 @@ use crate::{Kernels, Options, Weights, identifier};
 use kinglet_program::Program;
 use sha2::{Digest, Sha256};
 
-/// The crate's name as a package name.
-fn package(options: &Options) -> String {
+/// The printed crate's package name.
+pub fn package(options: &Options) -> String {
     identifier(&options.crate_name).replace('_', "-")
 }
 

@@ -171,8 +171,8 @@ fn convolve<T: Lane, F: Finish<T>>(
     {
         for (out_row, row) in (0u32..).zip(out_image.chunks_exact_mut(row_len.max(1))) {
             for (out_column, pixel) in (0u32..).zip(row.chunks_exact_mut(out_channels)) {
-                let group_weights = weights.chunks_exact(depth.max(1).wrapping_mul(group_outputs));
-                let group_words = channels.chunks_exact(F::WORDS.wrapping_mul(group_outputs));
+                let group_weights = weights.chunks_exact(depth.wrapping_mul(group_outputs).max(1));
+                let group_words = channels.chunks_exact(F::WORDS.wrapping_mul(group_outputs).max(1));
                 let parts =
                     pixel.chunks_exact_mut(group_outputs).zip(group_weights.zip(group_words));
                 for (group, (out, (weights, words))) in parts.enumerate() {

@@ -140,7 +140,7 @@ impl<T: Lane> Shape<'_, T> {
 
         let mut channel = 0usize;
         let tables = group_weights
-            .chunks_exact(taps.wrapping_mul(GROUP))
+            .chunks_exact(taps.wrapping_mul(GROUP).max(1))
             .zip(group_words.chunks_exact(F::WORDS.wrapping_mul(GROUP)));
         for (out, (weights, words)) in groups.iter_mut().zip(tables) {
             let [w0, w1, w2, w3] = dot::four(words, F::WORDS);

@@ -81,7 +81,7 @@ pub fn outputs<T: Lane, F: Finish<T>>(
         .split_at_checked(groups.len().wrapping_mul(GROUP).wrapping_mul(depth))
         .unwrap_or((&[], &[]));
     let weights_and_words = group_weights
-        .chunks_exact(depth.wrapping_mul(GROUP))
+        .chunks_exact(depth.wrapping_mul(GROUP).max(1))
         .zip(group_channels.chunks_exact(F::WORDS.wrapping_mul(GROUP)));
     for (out, (weights, words)) in groups.iter_mut().zip(weights_and_words) {
         let [w0, w1, w2, w3] = four(words, F::WORDS);
@@ -134,7 +134,7 @@ fn sum_group<T: Lane>(mut sums: [T::Sum; GROUP], segment: &[T], weights: &[T]) -
 /// Cuts a table of four entries into its entries; missing ones are empty.
 #[inline(always)]
 pub(crate) fn four<W>(words: &[W], each: usize) -> [&[W]; GROUP] {
-    let mut entries = words.chunks_exact(each);
+    let mut entries = words.chunks_exact(each.max(1));
     [
         entries.next().unwrap_or(&[]),
         entries.next().unwrap_or(&[]),

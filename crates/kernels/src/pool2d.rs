@@ -133,7 +133,7 @@ struct Taps<'a, T> {
 impl<T: Copy> Taps<'_, T> {
     #[inline(always)]
     fn each(&self, mut visit: impl FnMut(T)) {
-        for row in self.rows.chunks_exact(self.row_len) {
+        for row in self.rows.chunks_exact(self.row_len.max(1)) {
             let taps = row.get(self.first..self.end).unwrap_or(&[]);
             for value in taps.iter().step_by(self.channels) {
                 visit(*value);

@@ -2,9 +2,9 @@
 
 use crate::batch::{Batch, Random, element_bytes};
 use crate::model::Model;
-use kinglet_boards::Board;
+use kinglet_boards::{Board, RegionKind};
 use kinglet_codegen::{Golden, Kernels, Options, identifier};
-use kinglet_device::{ModelCrate, SourceTree};
+use kinglet_device::{Emulation, Example, MemoryMap, ModelCrate, Profile, SourceTree};
 use kinglet_diag::Result;
 use kinglet_engine::Machine;
 use kinglet_program::Program;
@@ -64,6 +64,47 @@ pub fn source(model: &Model, program: &Program, taps: bool) -> ModelCrate {
         tree.insert(file.path, file.bytes);
     }
     ModelCrate::at_top(tree)
+}
+
+/// The folder of the example in a printed crate's folder.
+pub const EXAMPLE_FOLDER: &str = "example";
+
+/// The example for a printed crate: a program for the board that runs `check()`, or the model once. It is
+/// laid out for the board's own memory where its addresses are known, else for the emulated machine
+/// that stands for its core.
+pub fn example(
+    board: &Board,
+    emulation: &Emulation,
+    printing: &Options,
+    profile: Profile,
+) -> SourceTree {
+    let own = own_memory(board);
+    kinglet_device::example(Example {
+        package: &kinglet_codegen::package(printing),
+        has_check: printing.golden.is_some(),
+        core: &emulation.core,
+        memory: own.as_ref().unwrap_or(&emulation.machine.memory),
+        machine: if own.is_none() { Some(&emulation.machine) } else { None },
+        profile,
+    })
+}
+
+/// A real board's memory at its own addresses; `None` for an emulated one, or where an address is not
+/// known.
+fn own_memory(board: &Board) -> Option<MemoryMap> {
+    if board.is_emulated() {
+        return None;
+    }
+    let region = |region: kinglet_boards::Region, reserved: u64| {
+        let len = region.bytes.checked_sub(reserved)?;
+        Some(kinglet_device::Region::new(region.name.clone(), region.origin?, len))
+    };
+    // What is reserved lies at a place that is not known, unless nothing is.
+    let reserved = [RegionKind::Flash, RegionKind::Ram].map(|kind| board.reserved_bytes(kind));
+    if reserved != [0, 0] {
+        return None;
+    }
+    Some(MemoryMap::new(region(board.largest_flash()?, 0)?, region(board.largest_ram()?, 0)?))
 }
 
 /// The inputs of a batch as the harness reads them: for each case and step, all inputs in order.

@@ -8,6 +8,8 @@ use kinglet::verify::outputs_against_golden;
 use kinglet_device::{Count, Elf};
 use kinglet_diag::{Diagnostic, Result, code};
 use kinglet_formats::npz;
+use kinglet_program::Options;
+use kinglet_target::Target;
 use std::path::{Path, PathBuf};
 
 /// The emulated boards, one a core: M0+, M3, M4F, M7, M33, M55, RV32IMC.
@@ -59,6 +61,9 @@ pub fn pairs(assets: Option<&Path>) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for (model, cases) in found {
         let Ok(loaded) = Model::open(&model) else { continue };
+        if loaded.program(&Target::host(), &Options::default()).is_err() {
+            continue;
+        }
         let memory: usize = loaded.graph.tensors.iter().map(|t| t.ty.bytes()).max().unwrap_or(0);
         // What fits a microcontroller: 1 MB of RAM and 4 MB of flash.
         if memory > 1 << 20 || loaded.bytes > 4 << 20 {

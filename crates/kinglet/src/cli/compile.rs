@@ -4,7 +4,8 @@ use super::{Done, Show};
 use crate::files;
 use crate::model::Model;
 use crate::printed;
-use kinglet_codegen::Kernels;
+use kinglet_codegen::{File, Kernels};
+use kinglet_device::{Emulation, Needs, OptLevel, Profile};
 use kinglet_diag::Result;
 use kinglet_program::Options;
 use serde_json::json;
@@ -30,7 +31,7 @@ pub struct Args {
     /// The folder to write
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// What to optimize for
+    /// What the example's profile optimizes for
     #[arg(long, default_value = "speed", value_parser = ["speed", "size"])]
     optimize: String,
     /// Where the kernels come from: vendor, path=PATH or version=VERSION
@@ -75,11 +76,26 @@ pub(super) fn run(args: &Args, show: &Show) -> Result<Done> {
     if !args.no_check {
         printing.golden = Some(printed::golden(&program)?);
     }
-    let files = kinglet_codegen::print(&program, &printing);
-    files::write_folder(&args.output, &files)?;
+    let mut files = kinglet_codegen::print(&program, &printing);
     let weights = kinglet_codegen::Weights::of(&program).bytes.len();
+    let level = if args.optimize == "size" { OptLevel::Size } else { OptLevel::Three };
+    let needs = Needs {
+        arena_bytes: (program.arena_bytes + program.state_bytes) as u64,
+        weights_bytes: weights as u64,
+    };
+    // A board without an emulated machine gets the crate alone.
+    let emulation = Emulation::of(board.as_ref(), needs).ok();
+    if let Some(emulation) = &emulation {
+        let profile = Profile { opt_level: level, lto: true };
+        let example = printed::example(&board, emulation, &printing, profile);
+        files.extend(example.iter().map(|(path, bytes)| File {
+            path: format!("{}/{path}", printed::EXAMPLE_FOLDER),
+            bytes: bytes.to_vec(),
+        }));
+    }
+    files::write_folder(&args.output, &files)?;
     show.text(&format!(
-        "{} for {}\n  arena   {:>9} bytes{}\n  state   {:>9} bytes\n  weights {:>9} bytes\n  steps   {:>9}\nwritten to {}\n",
+        "{} for {}\n  arena   {:>9} bytes{}\n  state   {:>9} bytes\n  weights {:>9} bytes\n  steps   {:>9}\nwritten to {}{}\n",
         model.path.display(),
         board.name,
         program.arena_bytes,
@@ -87,7 +103,8 @@ pub(super) fn run(args: &Args, show: &Show) -> Result<Done> {
         program.state_bytes,
         weights,
         program.steps.len(),
-        args.output.display()
+        args.output.display(),
+        if emulation.is_some() { format!(", with {}/ for the board", printed::EXAMPLE_FOLDER) } else { String::new() }
     ));
     show.object(
         "kinglet.compile/1",
