@@ -28,7 +28,7 @@ pub const DEFINITION: Definition = Definition {
             types: "i8",
             rounding: "two 16-bit doubling high multiplies half away from zero, one towards zero; shifts half away from zero",
             widths: "i16 throughout, left shifts saturating; the sum with the zero point saturated to i8",
-            tables: "256 entries; multipliers from f32 quotients of scales, rounded to 16 bits",
+            tables: "256 entries; multipliers from f64 quotients of scales, rounded to 32 and then to 16 bits",
         },
         Numerics {
             types: "f32",
@@ -84,18 +84,17 @@ fn to_16_bits(multiplier: i32) -> i16 {
 fn function(input: &Tensor, output: &Tensor) -> Result<impl Fn(i32) -> i32 + use<>, Refusal> {
     let (input_scale, input_zero) = per_tensor(input, "the input")?;
     let (output_scale, output_zero) = per_tensor(output, "the output")?;
-    // The input with seven bits more; the quotients are f32 in the reference.
-    let fine_scale = (1.0f32 / 128.0) * input_scale;
+    // The input with seven bits more.
+    let fine_scale = f64::from(input_scale) / 128.0;
     let (output_multiplier, output_exponent) =
-        quantize_multiplier(f64::from(fine_scale / output_scale));
+        quantize_multiplier(fine_scale / f64::from(output_scale));
     if output_exponent > 0 {
         return Err(Refusal::new(format!(
             "an output scale of {output_scale} for an input scale of {input_scale}"
         ))
         .help("the output scale must be at least 1/128 of the input scale"));
     }
-    let (gate_multiplier, gate_exponent) =
-        quantize_multiplier(f64::from(fine_scale / (3.0f32 / 32768.0)));
+    let (gate_multiplier, gate_exponent) = quantize_multiplier(fine_scale / (3.0 / 32768.0));
     let (output_multiplier, gate_multiplier) =
         (to_16_bits(output_multiplier), to_16_bits(gate_multiplier));
     Ok(move |x: i32| {

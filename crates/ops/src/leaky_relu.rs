@@ -32,7 +32,7 @@ pub const DEFINITION: Definition = Definition {
             types: "i8",
             rounding: "two roundings: doubling high multiply half up, then shift half away from zero",
             widths: "products of 64 bits; saturated to i8",
-            tables: "256 entries; multipliers from the f32 quotients input scale / output scale and input scale x alpha / output scale",
+            tables: "256 entries; multipliers from the f64 quotients input scale / output scale and input scale x alpha / output scale",
         },
         Numerics {
             types: "f32",
@@ -52,9 +52,9 @@ impl LeakyRelu {
     ) -> Result<impl Fn(i32) -> i32 + use<>, Refusal> {
         let (input_scale, input_zero) = per_tensor(input, "the input")?;
         let (output_scale, output_zero) = per_tensor(output, "the output")?;
-        // Both quotients are f32 in the reference.
-        let above = quantize_multiplier(f64::from(input_scale / output_scale));
-        let below = quantize_multiplier(f64::from(input_scale * self.alpha / output_scale));
+        let (input_scale, output_scale) = (f64::from(input_scale), f64::from(output_scale));
+        let above = quantize_multiplier(input_scale / output_scale);
+        let below = quantize_multiplier(input_scale * f64::from(self.alpha) / output_scale);
         Ok(move |x: i32| {
             let x = x.wrapping_sub(input_zero);
             let (multiplier, shift) = if x >= 0 { above } else { below };
