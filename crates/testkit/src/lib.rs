@@ -4,6 +4,7 @@
 //! With `CI=true` in the environment its absence is a failure.
 
 pub mod conform;
+pub mod filetest;
 pub mod matrix;
 
 use std::path::{Path, PathBuf};

@@ -8,6 +8,8 @@ use crate::{
 
 /// Lists are broken into lines that end before this column where they can be.
 const WIDTH: usize = 100;
+/// Lists of no more elements than this are not broken: strides, shapes.
+const MAX_UNBROKEN: usize = 4;
 /// In a listing, data and scales of more elements than this are left out.
 const MAX_SHOWN: usize = 8;
 
@@ -274,7 +276,8 @@ impl Writer {
     /// A list in brackets: on the line if it fits, else on lines of its own.
     pub(crate) fn list(&mut self, elements: &[String]) {
         let inline = elements.join(", ");
-        if self.text.len() - self.line + inline.len() + 2 <= WIDTH || elements.len() < 2 {
+        if self.text.len() - self.line + inline.len() + 2 <= WIDTH || elements.len() <= MAX_UNBROKEN
+        {
             return self.push(&format!("[{inline}]"));
         }
         self.push("[");
