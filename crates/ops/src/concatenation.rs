@@ -81,7 +81,10 @@ impl Operator for Concatenation {
                 && input.shape().len() == shape.len()
                 && (0..shape.len()).all(|at| at == axis || input.shape()[at] == shape[at]);
             if !fits {
-                return Err(InferError(format!("{} and {} along axis {axis}", first.ty, input.ty)));
+                return Err(InferError(format!(
+                    "{} and {} cannot be joined along axis {axis}",
+                    first.ty, input.ty
+                )));
             }
             let length = shape[axis].checked_add(input.shape()[axis]);
             shape[axis] = length.ok_or("an output that is too long")?;

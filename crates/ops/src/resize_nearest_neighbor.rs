@@ -71,7 +71,7 @@ fn size(x: &Tensor, size: Option<&Tensor>) -> Result<[usize; 4], Refusal> {
         Some(&[rows, columns]) if rows > 0 && columns > 0 && height > 0 && width > 0 => {
             [batches, rows, columns, channels]
         }
-        _ => return Err(Refusal::new(format!("{} to the size {values:?}", x.ty))),
+        _ => return Err(Refusal::new(format!("{} cannot be resized to {values:?}", x.ty))),
     };
     // Nothing in the file bounds the output but these numbers.
     match TensorType::new(x.dtype(), out).checked_bytes() {

@@ -42,7 +42,7 @@ fn ranges(
     };
     let ranges: Option<Vec<_>> = begin.iter().zip(&size).zip(x.shape()).map(range).collect();
     ranges.ok_or_else(|| {
-        Refusal::new(format!("a slice of {} from {begin:?} with the size {size:?}", x.ty))
+        Refusal::new(format!("{} has no part from {begin:?} with the size {size:?}", x.ty))
     })
 }
 

@@ -42,7 +42,12 @@ impl Cut {
     ) -> Result<Self, Refusal> {
         let axis = movement::axis(constant_int(axis, "the axis")?, x.shape().len())?;
         let values = constant_ints(lengths, "the lengths of the parts")?;
-        let refused = || Refusal::new(format!("parts of {values:?} along axis {axis} of {}", x.ty));
+        let refused = || {
+            Refusal::new(format!(
+                "{} cannot be cut into parts of {values:?} along axis {axis}",
+                x.ty
+            ))
+        };
         let mut left = x.shape()[axis];
         let mut open = None;
         let mut lengths = Vec::with_capacity(values.len());
@@ -119,7 +124,10 @@ impl Split {
         // No file has more outputs than this, and the number is not to be trusted with memory.
         if !(1..=0xffff).contains(&self.num_splits) || !length.is_multiple_of(self.num_splits) {
             let parts = self.num_splits;
-            return Err(Refusal::new(format!("{parts} equal parts along axis {axis} of {}", x.ty)));
+            return Err(Refusal::new(format!(
+                "{} cannot be cut into {parts} equal parts along axis {axis}",
+                x.ty
+            )));
         }
         Ok(Cut { axis, lengths: vec![length / self.num_splits; self.num_splits] })
     }

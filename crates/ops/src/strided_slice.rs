@@ -89,7 +89,7 @@ impl StridedSlice {
         let rank = x.shape().len();
         let Some(unnamed) = rank.checked_sub(named).filter(|_| ellipses <= 1) else {
             return Err(Refusal::new(format!(
-                "a slice of {named} axes with {ellipses} ellipses of {}",
+                "a slice of {named} axes and {ellipses} ellipses does not fit {}",
                 x.ty
             )));
         };

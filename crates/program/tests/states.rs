@@ -140,3 +140,21 @@ fn an_output_read_from_a_variable_is_a_copy() {
     assert_eq!(kernels(&program), ["copy_bytes", "copy_bytes"]);
     assert_ne!(program.outputs[0].buffer, program.states[0].buffer);
 }
+
+#[test]
+fn a_value_computed_from_the_variable_alone_is_computed_in_it() {
+    let program = program(
+        r#"
+        graph "in_place"
+        input t0
+        output t3
+        t0: i8[1,2] q(1.0, 0) "x"
+        t1: i8[1,2] q(1.0, 0) "s" = state [-3, 4]
+        t2: i8[1,2] q(1.0, 0) "old" = read_variable(t1)
+        t4: i8[1,2] q(1.0, 0) "new" = relu(t2) {activation = relu}
+        assign_variable(t1, t4)
+        t3: i8[2,2] q(1.0, 0) "y" = concatenation(t4, t0) {axis = 0}
+    "#,
+    );
+    assert_eq!(kernels(&program), ["lookup_u8_in_place", "copy_rows", "copy_rows"]);
+}
