@@ -2,7 +2,7 @@
 
 /// The widest argument list rustfmt keeps on one line.
 const CALL_WIDTH: usize = 60;
-/// The widest struct literal rustfmt keeps on one line.
+/// The widest body of a struct literal that rustfmt keeps on one line.
 const STRUCT_WIDTH: usize = 18;
 /// The widest line.
 const LINE_WIDTH: usize = 100;
@@ -43,7 +43,7 @@ fn structure_into(out: &mut String, indent: usize, text: &str) {
         return;
     }
     let joined = fields.join(", ");
-    if joined.len() + name.len() + 5 <= STRUCT_WIDTH && !joined.contains('{') {
+    if joined.len() <= STRUCT_WIDTH && !joined.contains('{') {
         out.push_str(&format!("{name} {{ {joined} }}"));
         return;
     }
@@ -94,6 +94,7 @@ mod tests {
         let expected = "Conv {\n    window: Window {\n        a: 1,\n        b: 2,\n    },\n    shape: [1, 2],\n    min: -128,\n}";
         assert_eq!(structure(0, text), expected);
         assert_eq!(structure(0, "CopyBytes { }"), "CopyBytes {}");
+        assert_eq!(structure(0, "Softmax { depth: 12, }"), "Softmax { depth: 12 }");
     }
 
     #[test]

@@ -88,7 +88,8 @@ impl Printer<'_> {
 
     fn header(&mut self) {
         let name = comment(&self.program.name);
-        let name = if name.is_empty() { "A model".to_owned() } else { format!("The model `{name}`") };
+        let name =
+            if name.is_empty() { "A model".to_owned() } else { format!("The model `{name}`") };
         self.line(&format!("//! {name}, compiled by Kinglet {}.", self.options.tool_version));
         if !self.options.model_digest.is_empty() {
             self.line(&format!("//! SHA-256 of the model file: {}", self.options.model_digest));
@@ -151,35 +152,41 @@ impl Printer<'_> {
                 names.insert("Window");
             }
         }
-        match names.len() {
-            0 => {}
-            1 => {
-                let name = names.first().copied().unwrap_or_default();
+        let memory = "use kinglet_kernels::memory::{Cut, constant, view, view_mut};";
+        let mut sorted: Vec<&str> = names.into_iter().collect();
+        sorted.sort_by_key(|name| version_sort_key(name));
+        // rustfmt puts a single name before a module, and a list behind it.
+        match sorted[..] {
+            [] => self.line(memory),
+            [name] => {
                 self.line(&format!("use kinglet_kernels::{name};"));
+                self.line(memory);
             }
             _ => {
-                let mut sorted: Vec<&str> = names.into_iter().collect();
-                sorted.sort_by(|a, b| version_sort_key(a).cmp(&version_sort_key(b)));
-                let one_line = format!("use kinglet_kernels::{{{}}};", sorted.join(", "));
-                if one_line.len() <= 100 {
-                    self.line(&one_line);
-                } else {
-                    self.line("use kinglet_kernels::{");
-                    let mut row = String::from("   ");
-                    for name in &sorted {
-                        if row.len() + name.len() + 2 > 100 {
-                            self.line(&row);
-                            row = String::from("   ");
-                        }
-                        row.push_str(&format!(" {name},"));
-                    }
-                    self.line(&row);
-                    self.line("};");
-                }
+                self.line(memory);
+                self.import_list(&sorted);
             }
         }
-        self.line("use kinglet_kernels::memory::{Cut, constant, view, view_mut};");
         self.line("");
+    }
+
+    fn import_list(&mut self, names: &[&str]) {
+        let one_line = format!("use kinglet_kernels::{{{}}};", names.join(", "));
+        if one_line.len() <= 100 {
+            self.line(&one_line);
+            return;
+        }
+        self.line("use kinglet_kernels::{");
+        let mut row = String::from("   ");
+        for name in names {
+            if row.len() + name.len() + 2 > 100 {
+                self.line(&row);
+                row = String::from("   ");
+            }
+            row.push_str(&format!(" {name},"));
+        }
+        self.line(&row);
+        self.line("};");
     }
 
     fn sizes(&mut self) {
@@ -317,7 +324,9 @@ impl Printer<'_> {
             self.line(&format!("        // State `{name}`."));
             let bytes = state.start.bytes();
             let first = bytes.first().copied().unwrap_or(0);
-            self.line(&format!("        if let Some(state) = self.memory.get_mut({start}..{end}) {{"));
+            self.line(&format!(
+                "        if let Some(state) = self.memory.get_mut({start}..{end}) {{"
+            ));
             if bytes.iter().all(|&byte| byte == first) {
                 self.line(&format!("            state.fill({first});"));
             } else {
@@ -379,7 +388,9 @@ impl Printer<'_> {
             } else {
                 ("output_bytes(&self", "&", "get")
             };
-            self.line(&format!("    /// The bytes of an {kind} by position; empty when there is none."));
+            self.line(&format!(
+                "    /// The bytes of an {kind} by position; empty when there is none."
+            ));
             self.line(&format!("    pub fn {function}, index: usize) -> {reference}[u8] {{"));
             self.line("        let range = match index {");
             for (index, port) in ports.iter().enumerate() {
@@ -428,7 +439,9 @@ impl Printer<'_> {
             let buffer = self.program.buffer(report.buffer);
             let (start, end) = (self.start(buffer), self.start(buffer) + buffer.bytes);
             let id = report.tensor.index();
-            self.line(&format!("        tap({id}, self.memory.get({start}..{end}).unwrap_or_default());"));
+            self.line(&format!(
+                "        tap({id}, self.memory.get({start}..{end}).unwrap_or_default());"
+            ));
         }
     }
 

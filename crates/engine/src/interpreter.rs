@@ -2,7 +2,7 @@
 
 use crate::Tap;
 use kinglet_diag::{Diagnostic, Failure, Place, code};
-use kinglet_graph::{TensorKind, TensorId};
+use kinglet_graph::{TensorId, TensorKind};
 use kinglet_ops::Graph;
 use kinglet_ops::eval::Evaluation;
 use std::sync::Arc;

@@ -50,7 +50,8 @@ pub(crate) fn cut<'a>(
     let mut start = 0;
     let mut index = 0;
     while let Some(piece) = pieces.get(index) {
-        let (_, tail) = std::mem::take(&mut rest).split_at_mut_checked(piece.offset.checked_sub(start)?)?;
+        let (_, tail) =
+            std::mem::take(&mut rest).split_at_mut_checked(piece.offset.checked_sub(start)?)?;
         let (own, tail) = tail.split_at_mut_checked(piece.bytes)?;
         rest = tail;
         start = piece.offset + piece.bytes;
@@ -93,11 +94,13 @@ mod tests {
 
     #[test]
     fn overlap_with_a_write_is_refused() {
-        let mut memory = Memory::new(8);
-        let mut operands: Vec<_> = (0..2).map(|_| None).collect();
-        let overlapping = [piece(0, 4, true, 0), piece(2, 4, false, 1)];
-        assert!(cut(memory.bytes_mut(), &overlapping, &mut operands).is_none());
-        let same = [piece(0, 4, true, 0), piece(0, 4, false, 1)];
-        assert!(cut(memory.bytes_mut(), &same, &mut operands).is_none());
+        let refused = |pieces: [Piece; 2]| {
+            let mut memory = Memory::new(8);
+            let mut operands: Vec<_> = (0..2).map(|_| None).collect();
+            cut(memory.bytes_mut(), &pieces, &mut operands).is_none()
+        };
+        assert!(refused([piece(0, 4, true, 0), piece(2, 4, false, 1)]));
+        assert!(refused([piece(0, 4, true, 0), piece(0, 4, false, 1)]));
+        assert!(!refused([piece(0, 4, true, 0), piece(4, 4, false, 1)]));
     }
 }

@@ -52,7 +52,11 @@ fn check(model: &Path, cases: &Path, engine: &EngineName) -> Result<(), String> 
         )),
         Err(failure) => {
             let must = SUPPORTED.contains(&name.as_str());
-            if must { Err(format!("{name} on {engine}: refused: {}", failure.first())) } else { Ok(()) }
+            if must {
+                Err(format!("{name} on {engine}: refused: {}", failure.first()))
+            } else {
+                Ok(())
+            }
         }
     }
 }
@@ -106,9 +110,13 @@ fn every_intermediate_tensor_equals_the_golden() {
         if !layers.is_file() {
             continue;
         }
-        let large = std::fs::metadata(&model).map_or(0, |meta| meta.len()) > SLOW_ON_REFERENCE as u64;
-        let engines: &[EngineName] =
-            if large { &[EngineName::Native] } else { &[EngineName::Native, EngineName::Reference] };
+        let large =
+            std::fs::metadata(&model).map_or(0, |meta| meta.len()) > SLOW_ON_REFERENCE as u64;
+        let engines: &[EngineName] = if large {
+            &[EngineName::Native]
+        } else {
+            &[EngineName::Native, EngineName::Reference]
+        };
         for engine in engines {
             match conform_layers(&model, &layers, engine) {
                 Ok(Verdict::Equal(values)) => assert!(values > 0, "{name}: nothing was compared"),

@@ -66,7 +66,10 @@ fn run() -> Result<bool, String> {
         models.extend(MODELS.iter().map(|name| assets.join(format!("models/{name}.tflite"))));
     }
     let mut good = true;
-    println!("{:24} {:>12} {:>12} {:>8} {:>8} {:>8} {:>8} {:>6}", "model", "insn O3", "insn s", "flash s", "flash O3", "weights", "RAM", "stack");
+    println!(
+        "{:24} {:>12} {:>12} {:>8} {:>8} {:>8} {:>8} {:>6}",
+        "model", "insn O3", "insn s", "flash s", "flash O3", "weights", "RAM", "stack"
+    );
     for path in models {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
