@@ -76,6 +76,7 @@ macro_rules! kernels {
 }
 
 kernels! {
+    binary: AddF32, AddF32Broadcast, AddF32InPlace, AddI16, AddI16Broadcast, AddI16InPlace, AddI32,
     copy: CopyBytes, CopyRows;
     copy_strided: CopyStridedI16, CopyStridedI32, CopyStridedI64, CopyStridedU8;
     fill: FillI16, FillI32, FillI64, FillU8;
@@ -84,6 +85,7 @@ kernels! {
     conv2d: Conv2dF32, Conv2dI8;
     depthwise_conv2d: DepthwiseConv2dF32, DepthwiseConv2dI8;
     lookup: LookupU8, LookupU8InPlace;
+    mean: MeanF32, MeanI16, MeanI8;
     pool2d: AveragePool2dF32, AveragePool2dI8, MaxPool2dF32, MaxPool2dI8;
     prelu: PreluF32, PreluF32InPlace, PreluI8, PreluI8InPlace;
     quantize: DequantizeI16, DequantizeI8, DequantizeU8, QuantizeI16, QuantizeI8, QuantizeU8;

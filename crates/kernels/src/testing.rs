@@ -84,18 +84,20 @@ pub(crate) fn naive_sum<T>(
     sum
 }
 
-/// The output of a sum, in 128 bits: `words` are bias, multiplier, shift.
-pub(crate) fn requantize(sum: i32, words: &[i32], zero_point: i32, min: i32, max: i32) -> i8 {
-    let sum = sum.wrapping_add(words[0]);
-    let left = if words[2] > 0 { words[2] } else { 0 };
-    let right = if words[2] < 0 { -words[2] } else { 0 };
-    let shifted = i128::from(sum.wrapping_shl(left.unsigned_abs()));
+/// `MultiplyByQuantizedMultiplier` with two roundings, in 128 bits.
+pub(crate) fn rescale(value: i32, multiplier: i32, shift: i32) -> i128 {
+    let (left, right) = (shift.max(0).unsigned_abs(), (-shift).max(0));
     // Half up.
-    let high = (shifted * i128::from(words[1]) + (1 << 30)) >> 31;
+    let high = (i128::from(value.wrapping_shl(left)) * i128::from(multiplier) + (1 << 30)) >> 31;
     // Half away from zero.
     let half = (1i128 << right) >> 1;
-    let rounded = if high < 0 { -((-high + half) >> right) } else { (high + half) >> right };
-    (rounded + i128::from(zero_point)).clamp(i128::from(min), i128::from(max)) as i8
+    if high < 0 { -((-high + half) >> right) } else { (high + half) >> right }
+}
+
+/// The output of a sum: `words` are bias, multiplier, shift.
+pub(crate) fn requantize(sum: i32, words: &[i32], zero_point: i32, min: i32, max: i32) -> i8 {
+    let scaled = rescale(sum.wrapping_add(words[0]), words[1], words[2]);
+    (scaled + i128::from(zero_point)).clamp(min.into(), max.into()) as i8
 }
 
 /// Rows packed four by four, as [`crate::dot`] says.

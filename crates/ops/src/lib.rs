@@ -9,6 +9,7 @@
 
 #[macro_use]
 pub mod text;
+pub mod broadcast;
 pub mod common;
 pub mod eval;
 pub mod gemmlowp;
@@ -39,6 +40,7 @@ macro_rules! operators {
 }
 
 operators! {
+    add
     assign_variable
     average_pool_2d
     concatenation
@@ -51,6 +53,8 @@ operators! {
     leaky_relu
     logistic
     max_pool_2d
+    mean
+    mul
     pad
     prelu
     quantize
@@ -64,6 +68,7 @@ operators! {
     split_v
     squeeze
     strided_slice
+    sub
     tanh
     transpose
 }
