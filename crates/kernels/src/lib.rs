@@ -77,6 +77,10 @@ macro_rules! kernels {
 
 kernels! {
     binary: AddF32, AddF32Broadcast, AddF32InPlace, AddI16, AddI16Broadcast, AddI16InPlace, AddI32,
+        AddI32Broadcast, AddI32InPlace, AddI8, AddI8Broadcast, AddI8InPlace, MulF32, MulF32Broadcast,
+        MulF32InPlace, MulI16, MulI16Broadcast, MulI16InPlace, MulI32, MulI32Broadcast, MulI32InPlace,
+        MulI8, MulI8Broadcast, MulI8InPlace, SubF32, SubF32Broadcast, SubF32InPlace, SubI32,
+        SubI32Broadcast, SubI32InPlace;
     copy: CopyBytes, CopyRows;
     copy_strided: CopyStridedI16, CopyStridedI32, CopyStridedI64, CopyStridedU8;
     fill: FillI16, FillI32, FillI64, FillU8;
