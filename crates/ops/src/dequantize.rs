@@ -1,13 +1,12 @@
 //! DEQUANTIZE: quantized integers, or f16, to f32.
 
-use crate::eval::Evaluation;
-use crate::lower::{Arg, Lower};
+use crate::eval::{Evaluation, elements};
+use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
 use crate::quant::{per_tensor, quantization};
-use crate::quantize::integers;
 use crate::unary;
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
-use kinglet_kernels::{DequantizeI8, DequantizeI16, DequantizeU8};
+use kinglet_kernels::{CopyBytes, DequantizeI8, DequantizeI16, DequantizeU8};
 
 operator! {
     /// Input: `x` of any shape.
@@ -51,6 +50,36 @@ fn from_half(bits: u16) -> f32 {
     f32::from_bits(sign | magnitude)
 }
 
+/// The real values of quantized integers, per tensor or per channel, or of f16.
+fn real_values(input: &Tensor, bytes: &[u8]) -> Result<Vec<f32>, Refusal> {
+    let integers: Vec<i32> = match input.dtype() {
+        DType::F16 => return Ok(elements::<u16>(bytes).into_iter().map(from_half).collect()),
+        DType::I8 => elements::<i8>(bytes).into_iter().map(i32::from).collect(),
+        DType::U8 => elements::<u8>(bytes).into_iter().map(i32::from).collect(),
+        DType::I16 => elements::<i16>(bytes).into_iter().map(i32::from).collect(),
+        dtype => {
+            return Err(Refusal::new(format!("{dtype} to f32 is not supported"))
+                .help(format!("the supported element types are {SUPPORTED}")));
+        }
+    };
+    let quantization = quantization(input, "the input")?;
+    let channels = quantization.scales.len();
+    let axis_len = input.shape().get(quantization.axis).copied().unwrap_or(0);
+    if channels == 0 || (channels != 1 && channels != axis_len) {
+        return Err(Refusal::new(format!("{channels} scales along {axis_len} channels")));
+    }
+    // Elements from one channel to the next.
+    let inner: usize = input.shape().iter().skip(quantization.axis.saturating_add(1)).product();
+    let real = |(index, x): (usize, i32)| {
+        let channel = index / inner.max(1) % channels;
+        let scale = quantization.scales.get(channel).copied().unwrap_or(0.0);
+        let zero = quantization.zero_points.get(channel);
+        let zero = zero.or(quantization.zero_points.first()).copied().unwrap_or(0);
+        scale * i64::from(x).wrapping_sub(zero) as f32
+    };
+    Ok(integers.into_iter().enumerate().map(real).collect())
+}
+
 impl Operator for Dequantize {
     fn name(&self) -> &'static str {
         Self::NAME
@@ -72,31 +101,10 @@ impl Operator for Dequantize {
 impl Op for Dequantize {
     fn evaluate(&self, cx: &mut Evaluation<'_>) -> Result<(), Refusal> {
         let (input, output) = (cx.input(0)?, cx.output(0)?);
-        let y: Vec<f32> = match (input.dtype(), output.dtype()) {
-            (DType::I8 | DType::U8 | DType::I16, DType::F32) => {
-                let quantization = quantization(input, "the input")?;
-                let channels = quantization.scales.len();
-                let axis_len = input.shape().get(quantization.axis).copied().unwrap_or(0);
-                if channels != 1 && channels != axis_len {
-                    return Err(Refusal::new(format!(
-                        "{channels} scales along {axis_len} channels"
-                    )));
-                }
-                // Elements from one channel to the next.
-                let inner: usize =
-                    input.shape().iter().skip(quantization.axis.saturating_add(1)).product();
-                let real = |(index, x): (usize, i32)| {
-                    let channel = if channels == 1 { 0 } else { index / inner.max(1) % channels };
-                    let scale = quantization.scales.get(channel).copied().unwrap_or(0.0);
-                    let zero = quantization.zero_points.get(channel);
-                    let zero = zero.or(quantization.zero_points.first()).copied().unwrap_or(0);
-                    scale * i64::from(x).wrapping_sub(zero) as f32
-                };
-                integers(cx, 0)?.into_iter().enumerate().map(real).collect()
-            }
-            (DType::F16, DType::F32) => cx.values::<u16>(0)?.into_iter().map(from_half).collect(),
-            _ => return Err(unary::refuse_types(input, output, SUPPORTED)),
-        };
+        if output.dtype() != DType::F32 {
+            return Err(unary::refuse_types(input, output, SUPPORTED));
+        }
+        let y = real_values(input, cx.bytes(0)?)?;
         cx.set(0, &y)
     }
 
@@ -106,19 +114,28 @@ impl Op for Dequantize {
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), Refusal> {
         let (input, output) = (cx.input(0)?, cx.output(0)?);
-        let args = [Arg::Input(0), Arg::Output(0)];
-        match (input.dtype(), output.dtype()) {
-            (from @ (DType::I8 | DType::U8 | DType::I16), DType::F32) => {
-                let (scale, zero_point) = per_tensor(input, "the input")?;
-                match from {
-                    DType::I8 => cx.call(DequantizeI8 { scale, zero_point }, &args),
-                    DType::U8 => cx.call(DequantizeU8 { scale, zero_point }, &args),
-                    _ => cx.call(DequantizeI16 { scale, zero_point }, &args),
-                }
-                Ok(())
-            }
-            _ => Err(unary::refuse_types(input, output, SUPPORTED)),
+        if output.dtype() != DType::F32 {
+            return Err(unary::refuse_types(input, output, SUPPORTED));
         }
+        if let Some(data) = input.constant() {
+            // Known now; passes that fold constants leave nothing to do here.
+            let values = ConstantData::F32(real_values(input, data.bytes())?);
+            let values = cx.constant("values", "", Some(0), values);
+            cx.call(CopyBytes {}, &[values, Arg::Output(0)]);
+            return Ok(());
+        }
+        let args = [Arg::Input(0), Arg::Output(0)];
+        let from = input.dtype();
+        if !matches!(from, DType::I8 | DType::U8 | DType::I16) {
+            return Err(unary::refuse_types(input, output, SUPPORTED));
+        }
+        let (scale, zero_point) = per_tensor(input, "the input")?;
+        match from {
+            DType::I8 => cx.call(DequantizeI8 { scale, zero_point }, &args),
+            DType::U8 => cx.call(DequantizeU8 { scale, zero_point }, &args),
+            _ => cx.call(DequantizeI16 { scale, zero_point }, &args),
+        }
+        Ok(())
     }
 }
 
@@ -163,6 +180,6 @@ mod tests {
         Dequantize {}.evaluate(&mut cx).unwrap();
         let (outputs, _) = cx.finish();
         let row = [5.0, 5.0, 40.0, 40.0, 300.0, 300.0];
-        assert_eq!(crate::eval::elements::<f32>(&outputs[0]), [row, row].concat());
+        assert_eq!(elements::<f32>(&outputs[0]), [row, row].concat());
     }
 }

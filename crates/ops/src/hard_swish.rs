@@ -143,11 +143,10 @@ impl Op for HardSwish {
         let (input, output) = (cx.input(0)?, cx.output(0)?);
         match (input.dtype(), output.dtype()) {
             (DType::I8, DType::I8) => unary::evaluate_i8(cx, function(input, output)?),
-            (DType::F32, DType::F32) => unary::evaluate(cx, |x: f32| {
-                // A NaN gate counts as 0; the product is NaN all the same.
-                let gate = (f64::from(x) + 3.0).max(0.0).min(6.0);
-                (f64::from(x) * gate / 6.0) as f32
-            }),
+            // In f32 throughout: the product of a large value and the gate overflows, as there.
+            (DType::F32, DType::F32) => {
+                unary::evaluate(cx, |x: f32| x * (x + 3.0).clamp(0.0, 6.0) / 6.0)
+            }
             _ => Err(unary::refuse_types(input, output, "i8 and f32")),
         }
     }

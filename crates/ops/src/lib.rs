@@ -11,6 +11,7 @@
 pub mod text;
 pub mod broadcast;
 pub mod common;
+pub mod docs;
 pub mod eval;
 pub mod gemmlowp;
 pub mod lower;

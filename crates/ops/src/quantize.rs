@@ -74,21 +74,14 @@ fn function(input: &Tensor, output: &Tensor) -> Result<impl Fn(i32) -> i32 + use
     })
 }
 
-/// The raw values of an integer input.
-pub(crate) fn integers(cx: &Evaluation<'_>, index: usize) -> Result<Vec<i32>, Refusal> {
-    fn widen<T: bytemuck::Pod + Into<i32>>(
-        cx: &Evaluation<'_>,
-        index: usize,
-    ) -> Result<Vec<i32>, Refusal> {
-        Ok(cx.values::<T>(index)?.into_iter().map(Into::into).collect())
-    }
-    match cx.input(index)?.dtype() {
-        DType::I8 => widen::<i8>(cx, index),
-        DType::U8 => widen::<u8>(cx, index),
-        DType::I16 => widen::<i16>(cx, index),
-        DType::I32 => widen::<i32>(cx, index),
-        dtype => Err(Refusal::new(format!("{dtype} is not a quantized type"))),
-    }
+/// The raw values of the integer input.
+fn integers(cx: &Evaluation<'_>) -> Result<Vec<i32>, Refusal> {
+    Ok(match cx.input(0)?.dtype() {
+        DType::I8 => cx.values::<i8>(0)?.into_iter().map(i32::from).collect(),
+        DType::U8 => cx.values::<u8>(0)?.into_iter().map(i32::from).collect(),
+        DType::I16 => cx.values::<i16>(0)?.into_iter().map(i32::from).collect(),
+        _ => cx.values::<i32>(0)?,
+    })
 }
 
 /// Gives the output raw values that are inside of its integer type.
@@ -133,7 +126,7 @@ impl Op for Quantize {
                 cx.values::<f32>(0)?.into_iter().map(quantize).collect()
             }
             (from, to) if is_supported(from, to) => {
-                integers(cx, 0)?.into_iter().map(function(input, output)?).collect()
+                integers(cx)?.into_iter().map(function(input, output)?).collect()
             }
             _ => return Err(unary::refuse_types(input, output, SUPPORTED)),
         };
