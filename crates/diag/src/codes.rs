@@ -139,6 +139,11 @@ codes! {
     K0604 BOARD_FILE_INVALID Request;
     K0605 BOARD_EMULATOR_UNFIT Request;
     K0606 BOARD_FILE_UNREADABLE Request;
+    K0620 FIT_TIGHT Answer;
+    K0621 FIT_UNCERTAIN Answer;
+    K0622 FIT_TOTAL_ONLY Answer;
+    K0623 FIT_SLOW_MEMORY Answer;
+    K0624 SOFT_FLOAT Answer;
     K0701 TOOL_MISSING Environment;
     K0702 TARGET_UNAVAILABLE Environment;
     K0703 BUILD_FAILED Environment;
@@ -166,6 +171,8 @@ codes! {
     K0808 GOLDEN_SHAPE Request;
     K0002 CODE_UNKNOWN Request;
     K0809 FOLDER_TAKEN Request;
+    K0810 BOARD_NONE_FOUND Request;
+    K0811 DOCTOR_MISSING Environment;
 }
 
 pub(crate) use list::INTERNAL;

@@ -1,0 +1,176 @@
+//! What a program needs, whatever the board.
+
+use crate::table::{CodeTable, Entry, rounded, uses};
+use kinglet_boards::Core;
+use kinglet_program::Program;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// How figures were obtained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Basis {
+    /// Arena, state, weights and parameters exact; code and stack from the measured table, with its error.
+    #[default]
+    Predicted,
+    /// Everything from a linked example and its run.
+    Measured,
+}
+
+/// What the compiler optimizes for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Optimize {
+    /// Speed: `opt-level = 3`.
+    #[default]
+    Speed,
+    /// Size: `opt-level = "s"`.
+    Size,
+}
+
+impl Optimize {
+    /// The optimization level as the table names it.
+    pub const fn level(self) -> &'static str {
+        match self {
+            Optimize::Speed => "3",
+            Optimize::Size => "s",
+        }
+    }
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What the compiler optimizes for.
+    pub optimize: Optimize,
+    /// Whether floating point by library calls is accepted on a core without a unit for it.
+    pub soft_float: bool,
+    /// Whether the vector of `check()` is linked too, as the emitted example does.
+    pub check: bool,
+}
+
+/// Bytes that a program needs, by what they are for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Needs {
+    /// How they were obtained.
+    pub basis: Basis,
+    /// RAM that means nothing from one run to the next.
+    pub arena: u64,
+    /// RAM that outlives a run.
+    pub state: u64,
+    /// Other variables.
+    pub statics: u64,
+    /// The stack at its deepest.
+    pub stack: u64,
+    /// How far the stack may be off, either way; 0 when measured.
+    pub stack_error: u64,
+    /// The vector table.
+    pub vectors: u64,
+    /// Machine code.
+    pub code: u64,
+    /// How far code and constants may be off, either way; 0 when measured.
+    pub code_error: u64,
+    /// Read-only data but weights: parameters of kernels, the check vector, texts.
+    pub constants: u64,
+    /// Weights and tables, as `weights.bin` holds them.
+    pub weights: u64,
+    /// Start values of variables.
+    pub data: u64,
+    /// Flash lost between sections.
+    pub padding: u64,
+    /// What was assumed on the way.
+    pub notes: Vec<String>,
+}
+
+impl Needs {
+    /// All of RAM.
+    pub fn ram(&self) -> u64 {
+        [self.arena, self.state, self.statics, self.stack].into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// All of flash.
+    pub fn flash(&self) -> u64 {
+        let parts =
+            [self.vectors, self.code, self.constants, self.weights, self.data, self.padding];
+        parts.into_iter().fold(0, u64::saturating_add)
+    }
+}
+
+/// Bytes of read-only data that hold the kernels' parameters: one copy of each value, aligned as its type
+/// asks for. Calls by reference need them; a call that is specialized has them in its code.
+pub fn parameter_bytes(program: &Program) -> u64 {
+    let mut seen = BTreeSet::new();
+    let mut bytes = 0;
+    for step in program.steps.iter().filter(|step| step.call.shared) {
+        let kernel = step.call.kernel.as_ref();
+        let mut value = kernel.declaration().params.as_bytes().to_vec();
+        kernel.encode(&mut |part| value.extend_from_slice(part));
+        if seen.insert(value) {
+            bytes += size_of_val(kernel) as u64;
+        }
+    }
+    bytes
+}
+
+/// Bytes of the input and output that `check()` stores.
+pub fn check_bytes(program: &Program) -> u64 {
+    let ports = program.inputs.iter().chain(&program.outputs);
+    ports.map(|port| port.ty.bytes() as u64).fold(0, u64::saturating_add)
+}
+
+/// What a program needs on a core, without building it. `weights` is the length of its block of
+/// constants in bytes.
+pub fn predict(program: &Program, weights: u64, core: &Core, settings: &Settings) -> Needs {
+    predict_from(CodeTable::embedded(), program, weights, core, settings)
+}
+
+pub(crate) fn predict_from(
+    table: &CodeTable,
+    program: &Program,
+    weights: u64,
+    core: &Core,
+    settings: &Settings,
+) -> Needs {
+    let mut needs = Needs {
+        arena: program.arena_bytes as u64,
+        state: program.state_bytes as u64,
+        weights,
+        constants: if settings.check { check_bytes(program) } else { 0 },
+        ..Needs::default()
+    };
+    match table.entry(core, settings.optimize.level()) {
+        Some((entry, stand_in)) => {
+            add_measured(&mut needs, entry, program);
+            if let Some(note) = stand_in {
+                // Another core's code may well differ by a third.
+                needs.code_error += needs.code / 3;
+                needs.stack_error += needs.stack / 3;
+                needs.notes.push(note);
+            }
+        }
+        None => needs.notes.push("nothing was measured: code and stack are not counted".to_owned()),
+    }
+    needs
+}
+
+fn add_measured(needs: &mut Needs, entry: &Entry, program: &Program) {
+    let operands = program.steps.iter().map(|step| step.call.operands.len()).sum();
+    let estimate = entry.estimate(&uses(program), program.steps.len(), operands);
+    needs.vectors = entry.vectors;
+    needs.code = estimate.code;
+    needs.code_error = estimate.code_error;
+    needs.stack = estimate.stack;
+    needs.stack_error = estimate.stack_error;
+    needs.statics = entry.statics;
+    needs.data = entry.data;
+    let parameters = rounded(entry.parameters * parameter_bytes(program) as f64);
+    needs.constants = needs.constants.saturating_add(entry.constants_base + parameters);
+    if !estimate.unknown.is_empty() {
+        needs.notes.push(format!(
+            "not measured on {} at opt-level {}, estimated from other kernels: {}",
+            entry.core,
+            entry.level,
+            estimate.unknown.join(", ")
+        ));
+    }
+}

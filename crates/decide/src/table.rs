@@ -1,0 +1,423 @@
+//! The measured table of code and stack sizes.
+//!
+//! `data/code.toml` is written by the measuring routine of the crate `kinglet`, which builds and links the
+//! printed crates of a list of models for each core and optimization level and reads the symbols. The
+//! linked code of an example is
+//!
+//! ```text
+//! code = code_base + code_step * steps + code_operand * operands
+//!      + sum of the kernels used + sum of the parts that any of them needs
+//! ```
+//!
+//! where a part is a function that several kernels share (`memcpy`, soft floating point), and the stack is
+//! `stack_base + the deepest kernel's`. The compiler folds into a kernel's one copy every parameter that is
+//! the same in all calls, so a kernel has several sizes: the table holds each with the [signature](uses) of
+//! the parameters it was seen with, and a program takes the nearest one's. The errors are those of the
+//! examples, each predicted from the others.
+
+use kinglet_boards::Core;
+use kinglet_program::Program;
+use kinglet_target::Isa;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+const TABLE: &str = include_str!("../data/code.toml");
+
+/// Everything that was measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodeTable {
+    /// The compiler that the examples were built with.
+    #[serde(default)]
+    pub compiler: String,
+    /// One entry a core and optimization level.
+    #[serde(default, rename = "entry")]
+    pub entries: Vec<Entry>,
+}
+
+/// One core at one optimization level. All sizes are in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// The core's id.
+    pub core: String,
+    /// The optimization level: `s`, `2` or `3`.
+    pub level: String,
+    /// Examples that were linked.
+    pub examples: u64,
+    /// The vector table.
+    pub vectors: u64,
+    /// Code of an example without a step: start, `main`, the model's own functions.
+    pub code_base: f64,
+    /// Code of a step beside its kernel.
+    pub code_step: f64,
+    /// Code of an operand of a step.
+    pub code_operand: f64,
+    /// Read-only data of an example beside weights, parameters and the check vector.
+    pub constants_base: u64,
+    /// The share of the kernels' parameters that is linked as data; the compiler folds the rest into code.
+    pub parameters: f64,
+    /// Start values of variables in flash.
+    pub data: u64,
+    /// Variables but the arena.
+    pub statics: u64,
+    /// Stack of an example without its kernels.
+    pub stack_base: u64,
+    /// Nine of ten examples, each predicted from the others, were within so many bytes of code and
+    /// constants together.
+    pub code_error: u64,
+    /// Nine of ten were within so many bytes of stack.
+    pub stack_error: u64,
+    /// Kernels by name.
+    #[serde(default)]
+    pub kernels: BTreeMap<String, KernelSize>,
+    /// Functions that several kernels share, by name.
+    #[serde(default)]
+    pub parts: BTreeMap<String, u64>,
+}
+
+/// A kernel's one copy in a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelSize {
+    /// The parts that are linked with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
+    /// Its sizes, by the signature of its parameters.
+    pub variants: Vec<Variant>,
+}
+
+/// A kernel as it was linked with parameters of one signature: signature, bytes of code, bytes of stack with
+/// everything it calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Variant(pub String, pub u64, pub u64);
+
+/// The longest signature; parameters beyond it are tables.
+const SIGNATURE: usize = 48;
+
+/// The kernels of a program, each with the signature of its parameters over all of its calls, a letter for
+/// each number: `v` when it varies, and where it is the same everywhere, `0`, `1`, `s` for 2 to 8 (a short
+/// loop, which the compiler unrolls) or `n`.
+pub fn uses(program: &Program) -> BTreeMap<&'static str, String> {
+    let mut all: BTreeMap<&'static str, Vec<Option<Vec<u8>>>> = BTreeMap::new();
+    for step in &program.steps {
+        let kernel = step.call.kernel.as_ref();
+        let mut numbers: Vec<Option<Vec<u8>>> = Vec::new();
+        kernel.encode(&mut |bytes| {
+            if numbers.len() < SIGNATURE {
+                numbers.push(Some(bytes.to_vec()));
+            }
+        });
+        let known = all.entry(kernel.declaration().name).or_insert_with(|| numbers.clone());
+        for (known, number) in known.iter_mut().zip(&numbers) {
+            if known != number {
+                *known = None;
+            }
+        }
+    }
+    let letter = |number: &Option<Vec<u8>>| match number.as_deref() {
+        None => 'v',
+        Some([first, rest @ ..]) if rest.iter().all(|&byte| byte == 0) => match first {
+            0 => '0',
+            1 => '1',
+            2..=8 => 's',
+            _ => 'n',
+        },
+        Some(_) => 'n',
+    };
+    all.into_iter().map(|(name, numbers)| (name, numbers.iter().map(letter).collect())).collect()
+}
+
+impl KernelSize {
+    /// The variant whose signature is nearest; the larger of equals.
+    pub fn nearest(&self, signature: &str) -> Option<&Variant> {
+        let cost = |variant: &&Variant| {
+            let letters = variant.0.chars().zip(signature.chars());
+            let costs = letters.map(|(a, b)| match (a, b) {
+                (a, b) if a == b => 0,
+                ('v', _) | (_, 'v') => 2,
+                _ => 1,
+            });
+            (costs.sum::<usize>(), std::cmp::Reverse(variant.1))
+        };
+        self.variants.iter().min_by_key(cost)
+    }
+}
+
+/// What the table says of a set of kernels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CodeEstimate {
+    /// Bytes of code.
+    pub code: u64,
+    /// How far they may be off.
+    pub code_error: u64,
+    /// Bytes of stack.
+    pub stack: u64,
+    /// How far they may be off.
+    pub stack_error: u64,
+    /// Kernels that are not in the table.
+    pub unknown: Vec<String>,
+}
+
+impl CodeTable {
+    /// The table that comes with the tool.
+    pub fn embedded() -> &'static Self {
+        static PARSED: LazyLock<CodeTable> = LazyLock::new(|| {
+            // The file is in the binary and a test reads it: the empty table is never seen.
+            CodeTable::parse(TABLE).unwrap_or_default()
+        });
+        &PARSED
+    }
+
+    /// Reads a table.
+    ///
+    /// # Errors
+    /// The parser's words, with a line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// The table as `data/code.toml` holds it.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::from(
+            "# Written by `cargo xtask code-table`; see crates/decide/src/table.rs for what it means.\n",
+        );
+        text.push_str(&format!("compiler = {:?}\n", self.compiler));
+        for entry in &self.entries {
+            text.push_str(&format!(
+                "\n[[entry]]\ncore = {:?}\nlevel = {:?}\nexamples = {}\nvectors = {}\ncode_base = {:.1}\n\
+                 code_step = {:.1}\ncode_operand = {:.1}\nconstants_base = {}\nparameters = {:.2}\ndata = {}\nstatics = {}\n\
+                 stack_base = {}\ncode_error = {}\nstack_error = {}\n",
+                entry.core,
+                entry.level,
+                entry.examples,
+                entry.vectors,
+                entry.code_base,
+                entry.code_step,
+                entry.code_operand,
+                entry.constants_base,
+                entry.parameters,
+                entry.data,
+                entry.statics,
+                entry.stack_base,
+                entry.code_error,
+                entry.stack_error,
+            ));
+            text.push_str("[entry.kernels]\n");
+            for (name, size) in &entry.kernels {
+                let quoted: Vec<String> =
+                    size.parts.iter().map(|part| format!("{part:?}")).collect();
+                text.push_str(&format!("{name} = {{ "));
+                if !quoted.is_empty() {
+                    text.push_str(&format!("parts = [{}], ", quoted.join(", ")));
+                }
+                let variants: Vec<String> = size
+                    .variants
+                    .iter()
+                    .map(|Variant(signature, code, stack)| {
+                        format!("[{signature:?}, {code}, {stack}]")
+                    })
+                    .collect();
+                text.push_str(&format!("variants = [{}] }}\n", variants.join(", ")));
+            }
+            text.push_str("[entry.parts]\n");
+            for (name, bytes) in &entry.parts {
+                text.push_str(&format!("{name:?} = {bytes}\n"));
+            }
+        }
+        text
+    }
+
+    /// The entry for a core and level, or the one that stands in for it with a sentence that says so: the
+    /// same core at another level, then a core of the same instruction set, then the nearest one.
+    pub fn entry(&self, core: &Core, level: &str) -> Option<(&Entry, Option<String>)> {
+        let exact = self.entries.iter().find(|e| e.core == core.id && e.level == level);
+        if let Some(entry) = exact {
+            return Some((entry, None));
+        }
+        let likeness = |entry: &&Entry| {
+            let isa = kinglet_boards::core(&entry.core).map(|core| core.isa).ok();
+            let same_fpu = kinglet_boards::core(&entry.core)
+                .is_ok_and(|other| other.target().has_fpu() == core.target().has_fpu());
+            let family = |isa| match isa {
+                Isa::Armv6m | Isa::Armv7m | Isa::Armv7em | Isa::Armv8m => 0,
+                Isa::Rv32imc | Isa::Xtensa => 1,
+                Isa::Aarch64 | Isa::X86_64 => 2,
+            };
+            (
+                entry.core != core.id,
+                isa != Some(core.isa),
+                isa.map(family) != Some(family(core.isa)),
+                !same_fpu,
+                entry.level != level,
+            )
+        };
+        let entry = self.entries.iter().min_by_key(likeness)?;
+        let note = format!(
+            "code and stack are taken from {} at opt-level {}, because nothing was measured for {} at {level}",
+            entry.core, entry.level, core.id
+        );
+        Some((entry, Some(note)))
+    }
+}
+
+/// The nearest number of bytes.
+pub(crate) fn rounded(bytes: f64) -> u64 {
+    // Saturates; a negative sum of a bad table becomes 0.
+    bytes.round() as u64
+}
+
+impl Entry {
+    /// Code and stack of a program with these kernels ([`uses`]), steps and operands.
+    pub fn estimate(
+        &self,
+        kernels: &BTreeMap<&str, String>,
+        steps: usize,
+        operands: usize,
+    ) -> CodeEstimate {
+        let mut estimate = CodeEstimate {
+            code_error: self.code_error,
+            stack_error: self.stack_error,
+            ..CodeEstimate::default()
+        };
+        let mut parts: BTreeSet<&str> = BTreeSet::new();
+        let mut deepest = 0;
+        for (&name, signature) in kernels {
+            let known = self.kernels.get(name);
+            if let Some(Variant(_, code, stack)) = known.and_then(|size| size.nearest(signature)) {
+                estimate.code += code;
+                deepest = deepest.max(*stack);
+                parts.extend(known.iter().flat_map(|size| &size.parts).map(String::as_str));
+            } else {
+                let ((code, code_error), (stack, stack_error)) = self.guess(name);
+                estimate.unknown.push(name.to_owned());
+                estimate.code += code;
+                estimate.code_error += code_error;
+                estimate.stack_error = estimate.stack_error.max(stack_error);
+                deepest = deepest.max(stack);
+            }
+        }
+        estimate.code += parts.iter().filter_map(|part| self.parts.get(*part)).sum::<u64>();
+        let glue =
+            self.code_base + self.code_step * steps as f64 + self.code_operand * operands as f64;
+        estimate.code += rounded(glue);
+        estimate.stack = self.stack_base + deepest;
+        estimate
+    }
+
+    /// A kernel that was not measured: the middle of its relatives (the same name up to the last words),
+    /// or of all kernels, and half of their spread as the error; code and stack.
+    fn guess(&self, name: &str) -> ((u64, u64), (u64, u64)) {
+        let mut stem = name;
+        loop {
+            let relatives = self.kernels.iter().filter(|(other, _)| other.starts_with(stem));
+            let variants: Vec<&Variant> = relatives.flat_map(|(_, size)| &size.variants).collect();
+            if let (Some(code), Some(stack)) = (
+                middle(variants.iter().map(|variant| variant.1)),
+                middle(variants.iter().map(|variant| variant.2)),
+            ) {
+                // One relative says little: half of its size may be wrong.
+                let wide = |(value, error): (u64, u64)| (value, error.max(value / 2));
+                return (wide(code), wide(stack));
+            }
+            if stem.is_empty() {
+                return ((1024, 1024), (64, 64));
+            }
+            stem = stem.rsplit_once('_').map_or("", |(front, _)| front);
+        }
+    }
+}
+
+/// The middle of the smallest and the largest value, and half their distance.
+fn middle(values: impl Iterator<Item = u64> + Clone) -> Option<(u64, u64)> {
+    let (least, most) = (values.clone().min()?, values.max()?);
+    Some((least.midpoint(most), (most - least).div_ceil(2)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        let size = |variants: &[(&str, u64, u64)], parts: &[&str]| KernelSize {
+            parts: parts.iter().map(|p| (*p).to_owned()).collect(),
+            variants: variants.iter().map(|v| Variant(v.0.to_owned(), v.1, v.2)).collect(),
+        };
+        Entry {
+            core: "cortex-m4f".into(),
+            level: "s".into(),
+            code_base: 1000.0,
+            code_step: 20.5,
+            code_operand: 4.0,
+            stack_base: 100,
+            parameters: 0.25,
+            code_error: 50,
+            stack_error: 8,
+            kernels: BTreeMap::from([
+                ("conv2d_i8".into(), size(&[("v1n", 700, 120), ("11n", 400, 90)], &["memcpy"])),
+                ("conv2d_f32".into(), size(&[("nn", 500, 80)], &[])),
+                ("softmax_i8".into(), size(&[("n", 900, 60)], &["memcpy", "lmul"])),
+            ]),
+            parts: BTreeMap::from([("memcpy".into(), 64), ("lmul".into(), 32)]),
+            ..Entry::default()
+        }
+    }
+
+    fn estimate(kernels: &[(&'static str, &str)], steps: usize, operands: usize) -> CodeEstimate {
+        let kernels = kernels.iter().map(|(name, signature)| (*name, (*signature).to_owned()));
+        entry().estimate(&kernels.collect(), steps, operands)
+    }
+
+    #[test]
+    fn parts_are_counted_once_and_the_nearest_signature_is_taken() {
+        let found = estimate(&[("conv2d_i8", "v1s"), ("softmax_i8", "n")], 2, 5);
+        assert_eq!(found.code, 1000 + 41 + 20 + 700 + 900 + 64 + 32);
+        assert_eq!((found.stack, found.code_error, found.stack_error), (220, 50, 8));
+        assert_eq!(found.unknown, Vec::<String>::new());
+        assert_eq!(estimate(&[("conv2d_i8", "1sn")], 0, 0).code, 1000 + 400 + 64);
+    }
+
+    #[test]
+    fn a_kernel_that_was_not_measured_is_guessed_from_its_relatives() {
+        let found = estimate(&[("conv2d_i16", "n")], 0, 0);
+        assert_eq!(found.code, 1000 + 550);
+        assert_eq!(found.code_error, 50 + 275);
+        assert_eq!(found.unknown, ["conv2d_i16"]);
+        let stranger = estimate(&[("lstm_i8", "n")], 0, 0);
+        assert_eq!((stranger.code, stranger.code_error), (1000 + 650, 50 + 325));
+    }
+
+    #[test]
+    fn the_text_form_round_trips() {
+        let table = CodeTable { compiler: "rustc 1.96.0".into(), entries: vec![entry()] };
+        assert_eq!(CodeTable::parse(&table.to_toml()).unwrap(), table);
+    }
+
+    #[test]
+    fn the_embedded_table_reads_and_is_written_back_as_it_is() {
+        let table = CodeTable::parse(TABLE).unwrap();
+        assert_eq!(table.to_toml(), TABLE, "write it with `cargo xtask code-table`");
+        for entry in &table.entries {
+            assert!(kinglet_boards::core(&entry.core).is_ok(), "no core {}", entry.core);
+            for (name, size) in &entry.kernels {
+                for part in &size.parts {
+                    assert!(
+                        entry.parts.contains_key(part),
+                        "{name} needs {part}, which has no size"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_core_stands_in_and_says_so() {
+        let table = CodeTable { compiler: String::new(), entries: vec![entry()] };
+        let core = |id: &str| kinglet_boards::core(id).unwrap();
+        assert_eq!(table.entry(core("cortex-m4f"), "s").unwrap().1, None);
+        let (_, note) = table.entry(core("cortex-m7-sp"), "3").unwrap();
+        assert!(note.unwrap().contains("cortex-m4f at opt-level s"));
+        assert!(CodeTable::default().entry(core("cortex-m4f"), "s").is_none());
+    }
+}
