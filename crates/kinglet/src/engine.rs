@@ -10,7 +10,7 @@ use kinglet_device::{
 use kinglet_diag::{Diagnostic, Result, code};
 use kinglet_engine::{Interpreter, Machine};
 use kinglet_graph::{Port, TensorId};
-use kinglet_program::Options;
+use kinglet_program::{Options, Program};
 use kinglet_target::Target;
 use std::fmt;
 use std::str::FromStr;
@@ -156,7 +156,7 @@ pub fn on_board(
     batch: &Batch,
     run: &BoardRun,
 ) -> Result<BatchOutput> {
-    let program = model.program(&board.target(), &run.options)?;
+    let program = program(model, &board.target(), &run.options, run.tensors)?;
     let emulation = Emulation::of(
         board,
         Needs {
@@ -228,8 +228,22 @@ fn collect(model: &Model, batch: &Batch, bytes: &[u8], taps: Vec<Vec<Tap>>) -> B
     output
 }
 
+/// The program to run: with every tensor of the file where they are asked for.
+pub(crate) fn program(
+    model: &Model,
+    target: &Target,
+    options: &Options,
+    tensors: bool,
+) -> Result<Program> {
+    if tensors {
+        model.program_with_every_tensor(target, options)
+    } else {
+        model.program(target, options)
+    }
+}
+
 fn on_machine(model: &Model, target: &Target, batch: &Batch, tensors: bool) -> Result<BatchOutput> {
-    let program = model.program(target, &Options::default())?;
+    let program = program(model, target, &Options::default(), tensors)?;
     let mut machine = Machine::new(Arc::new(program))?;
     step_through(model, &mut machine, batch, tensors)
 }

@@ -18,8 +18,10 @@ const LARGEST_MODEL: u64 = 2 << 30;
 pub struct Model {
     /// Where it came from.
     pub path: PathBuf,
-    /// Its graph.
+    /// Its graph, as the file has it.
     pub graph: Arc<Graph>,
+    /// The graph after the passes: what programs are made from.
+    pub optimized: Arc<Graph>,
     /// Warnings and notes from reading it.
     pub remarks: Vec<Diagnostic>,
     /// SHA-256 of the file, hexadecimal.
@@ -41,10 +43,13 @@ impl Model {
         let shown = path.display().to_string();
         let imported = kinglet_import::read(Arc::new(bytes), &name)
             .map_err(|failure| failure.in_file(&shown))?;
+        let optimized = kinglet_passes::standard(imported.graph.clone())
+            .map_err(|failure| failure.in_file(&shown))?;
         let remarks = imported.remarks.into_iter().map(|r| r.in_file(shown.as_str())).collect();
         Ok(Self {
             path: path.to_owned(),
             graph: Arc::new(imported.graph),
+            optimized: Arc::new(optimized),
             remarks,
             digest,
             bytes: len,
@@ -56,8 +61,25 @@ impl Model {
     /// # Errors
     /// Every node that cannot be lowered.
     pub fn program(&self, target: &Target, options: &Options) -> Result<Program> {
+        self.lower(&self.optimized, target, options)
+    }
+
+    /// The program for a target in which every tensor of the file exists: it is made from the graph
+    /// before the passes, which fuse some tensors away. Its tensor ids are those of `graph`.
+    ///
+    /// # Errors
+    /// Every node that cannot be lowered.
+    pub fn program_with_every_tensor(
+        &self,
+        target: &Target,
+        options: &Options,
+    ) -> Result<Program> {
+        self.lower(&self.graph, target, options)
+    }
+
+    fn lower(&self, graph: &Graph, target: &Target, options: &Options) -> Result<Program> {
         let shown = self.path.display().to_string();
-        kinglet_program::lower(&self.graph, target, options).map_err(|f| f.in_file(&shown))
+        kinglet_program::lower(graph, target, options).map_err(|f| f.in_file(&shown))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The printed crate of a model: what `compile` writes and what the engines `crate:` and `qemu:` build.
 
 use crate::batch::{Batch, Random, element_bytes};
+use crate::engine;
 use crate::model::Model;
 use kinglet_boards::{Board, RegionKind};
 use kinglet_codegen::{Golden, Kernels, Options, identifier};
@@ -53,7 +54,8 @@ pub fn golden(program: &Arc<Program>) -> Result<Golden> {
 /// # Errors
 /// Every node that cannot be lowered.
 pub fn crate_for(model: &Model, board: &Board, taps: bool) -> Result<ModelCrate> {
-    let program = model.program(&board.target(), &kinglet_program::Options::default())?;
+    let options = kinglet_program::Options::default();
+    let program = engine::program(model, &board.target(), &options, taps)?;
     Ok(source(model, &program, taps))
 }
 
