@@ -223,9 +223,10 @@ impl<O: ?Sized> Graph<O> {
 }
 
 impl<O: ?Sized + Operator> Graph<O> {
-    /// How diagnostics name a node: `3 conv2d "model/conv1"`.
+    /// How diagnostics name a node: `3 conv2d "model/conv1"`. A graph without nodes still has its
+    /// outputs written, by node 0.
     pub fn node_label(&self, id: NodeId) -> String {
-        let node = self.node(id);
+        let Some(node) = self.nodes.get(id.index()) else { return id.index().to_string() };
         let index = node.origin.map_or(id.index(), |origin| origin as usize);
         format!("{index} {} \"{}\"", node.op.name(), node.name)
     }

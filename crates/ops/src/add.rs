@@ -9,6 +9,7 @@ use crate::quant::{per_tensor, quantize_multiplier};
 use crate::reference;
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::{AddF32, AddI8, AddI16, AddI32};
+use std::sync::Arc;
 
 operator! {
     /// Inputs: `a`, `b`, repeated to one shape of up to six axes.
@@ -256,6 +257,10 @@ impl Op for Add {
             }
             _ => Err(broadcast::refuse_type(a, "i8, i16, i32 and f32")),
         }
+    }
+
+    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(Self { activation: self.activation.then(activation)? }))
     }
 }
 

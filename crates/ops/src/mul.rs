@@ -10,6 +10,7 @@ use crate::quant::{per_tensor, quantize_multiplier};
 use crate::reference;
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::{MulF32, MulI8, MulI16, MulI32};
+use std::sync::Arc;
 
 operator! {
     /// Inputs: `a`, `b`, repeated to one shape of up to six axes.
@@ -144,5 +145,9 @@ impl Op for Mul {
             }
             _ => Err(broadcast::refuse_type(a, "i8, i16, i32 and f32")),
         }
+    }
+
+    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(Self { activation: self.activation.then(activation)? }))
     }
 }

@@ -9,6 +9,7 @@ use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
 use crate::reference;
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::{SubF32, SubI32};
+use std::sync::Arc;
 
 operator! {
     /// Inputs: `a`, `b`, repeated to one shape of up to six axes. The output is `a - b`.
@@ -114,5 +115,9 @@ impl Op for Sub {
             }
             _ => Err(broadcast::refuse_type(a, "i8, i16, i32 and f32")),
         }
+    }
+
+    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(Self { activation: self.activation.then(activation)? }))
     }
 }

@@ -179,7 +179,7 @@ impl<'s> Lexer<'s> {
         self.diagnostic(code, at, message).into()
     }
 
-    /// A diagnostic at a byte of the source.
+    /// A diagnostic at a byte of the source, with the help that fits its code in general.
     pub(crate) fn diagnostic(
         &self,
         code: Code,
@@ -189,15 +189,17 @@ impl<'s> Lexer<'s> {
         let before = self.source.get(..at).unwrap_or(self.source);
         let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        let diagnostic = Diagnostic::error(code, message)
-            .at(Place::Line(u64::try_from(line).unwrap_or(u64::MAX)))
-            .at(Place::Other(format!("column {column}")));
-        if code == code::TEXT_SYNTAX {
-            diagnostic
-                .help("the form is described in tests/ops/README.md and in `kinglet explain K0301`")
+        let help = if code == code::TEXT_VALUE {
+            "write a value that the type can hold"
+        } else if code == code::TEXT_TENSOR {
+            "declare each tensor once, t0, t1 and so on without a gap"
         } else {
-            diagnostic
-        }
+            "the form is described in tests/ops/README.md and in `kinglet explain K0301`"
+        };
+        Diagnostic::error(code, message)
+            .at(Place::Line(u64::try_from(line).unwrap_or(u64::MAX)))
+            .at(Place::Other(format!("column {column}")))
+            .help(help)
     }
 
     fn advance(&mut self) -> Result<(), Failure> {
