@@ -1,8 +1,13 @@
 //! The command line: one file a command. Data goes to standard output, everything else to standard
 //! error; with `--json` an error is one JSON object on standard output.
 
+mod boards;
+mod cache;
 mod compile;
+mod completions;
+mod doctor;
 mod explain;
+mod fit;
 mod run;
 mod show;
 mod verify;
@@ -38,10 +43,15 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Fit(fit::Args),
     Compile(compile::Args),
     Run(run::Args),
     Verify(verify::Args),
     Explain(explain::Args),
+    Boards(boards::Args),
+    Doctor(doctor::Args),
+    Cache(cache::Args),
+    Completions(completions::Args),
 }
 
 /// What a command that went through leaves behind.
@@ -49,6 +59,8 @@ enum Command {
 pub struct Done {
     /// The answer is no: exit status 1.
     no: bool,
+    /// Another exit status, where the report itself says what failed.
+    exit: Option<u8>,
     /// Warnings and notes, for the end.
     remarks: Vec<Diagnostic>,
 }
@@ -56,7 +68,7 @@ pub struct Done {
 impl Done {
     /// It went through, with these remarks.
     fn with(remarks: Vec<Diagnostic>) -> Self {
-        Self { no: false, remarks }
+        Self { remarks, ..Self::default() }
     }
 }
 
@@ -72,17 +84,22 @@ pub fn main() -> ExitCode {
     };
     let show = Show::new(&cli.global);
     let result = match &cli.command {
+        Command::Fit(args) => fit::run(args, &show),
         Command::Compile(args) => compile::run(args, &show),
         Command::Run(args) => run::run(args, &show),
         Command::Verify(args) => verify::run(args, &show),
         Command::Explain(args) => explain::run(args, &show),
+        Command::Boards(args) => boards::run(args, &show),
+        Command::Doctor(args) => doctor::run(args, &show),
+        Command::Cache(args) => cache::run(args, &show),
+        Command::Completions(args) => completions::run(args, &show),
     };
     match result {
         Ok(done) => {
             show.remarks(&done.remarks);
             let warned = done.remarks.iter().any(|r| r.severity >= Severity::Warning);
             let denied = warned && cli.global.deny.iter().any(|what| what == "warnings");
-            ExitCode::from(u8::from(done.no || denied))
+            ExitCode::from(done.exit.unwrap_or(u8::from(done.no || denied)))
         }
         Err(failure) => {
             show.failure(&failure);

@@ -24,11 +24,6 @@ impl Show {
         Self { json: global.json, color }
     }
 
-    /// Whether results are wanted as JSON.
-    pub fn is_json(&self) -> bool {
-        self.json
-    }
-
     /// A result for people: data on standard output.
     pub fn text(&self, text: &str) {
         if !self.json {

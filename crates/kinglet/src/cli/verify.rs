@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, show: &Show) -> Result<Done> {
             })),
         }),
     );
-    Ok(Done { no: !verdict.equal, remarks: model.remarks })
+    Ok(Done { no: !verdict.equal, remarks: model.remarks, ..Done::default() })
 }
 
 fn text(verdict: &Verdict, engine: &EngineName, against: &str) -> String {
