@@ -5,8 +5,8 @@ use crate::eval::{Evaluation, elements};
 use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
 use crate::quant::{channel_scales, per_tensor, quantize_multiplier};
-use crate::{pack, reference};
 use crate::rewrite::{Border, is_neutral_in_sum};
+use crate::{pack, reference};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::{Conv2dF32, Conv2dI8, Window};
 use std::sync::Arc;
@@ -38,7 +38,10 @@ pub const DEFINITION: Definition = Definition {
             Ok(Conv2d {
                 padding: node.word("padding", Padding::from_tflite)?,
                 stride: [node.positive("stride_h")?, node.positive("stride_w")?],
-                dilation: [node.positive("dilation_h_factor")?, node.positive("dilation_w_factor")?],
+                dilation: [
+                    node.positive("dilation_h_factor")?,
+                    node.positive("dilation_w_factor")?,
+                ],
                 activation: node.word("fused_activation_function", Activation::from_tflite)?,
             }
             .into())
@@ -77,7 +80,10 @@ impl Conv2d {
         let [batches, _, _, in_channels] = shape::<4>(input, "the input")?;
         let [outputs, rows, columns, group_channels] = shape::<4>(weights, "the weights")?;
         if group_channels == 0 || in_channels % group_channels != 0 {
-            return Err(Refusal::new(format!("an input of {} with weights of {}", input.ty, weights.ty)));
+            return Err(Refusal::new(format!(
+                "an input of {} with weights of {}",
+                input.ty, weights.ty
+            )));
         }
         let groups = in_channels / group_channels;
         if groups == 0 || outputs == 0 || outputs % groups != 0 {
@@ -90,7 +96,14 @@ impl Conv2d {
             dilation: self.dilation,
         };
         let window = geometry.over(input.shape())?;
-        Ok(Sizes { batches, in_channels, outputs, groups, depth: rows * columns * group_channels, window })
+        Ok(Sizes {
+            batches,
+            in_channels,
+            outputs,
+            groups,
+            depth: rows * columns * group_channels,
+            window,
+        })
     }
 }
 
@@ -160,7 +173,7 @@ impl Op for Conv2d {
             }
             taps
         };
-        let places = |mut visit: Box<dyn FnMut(Vec<(usize, usize)>, usize) + '_>| {
+        let places = |visit: &mut dyn FnMut(Vec<(usize, usize)>, usize)| {
             for batch in 0..sizes.batches {
                 for y in 0..sizes.window.out_height as usize {
                     for x in 0..sizes.window.out_width as usize {
@@ -177,20 +190,25 @@ impl Op for Conv2d {
                 let (_, output_zero) = per_tensor(output, "the output")?;
                 let (min, max) = self.activation.range_quantized(output)?;
                 let scales = channel_scales(weights, 0, sizes.outputs, "the weights")?;
-                let scale: Vec<_> =
-                    multipliers(input, &scales, output)?.into_iter().map(quantize_multiplier).collect();
+                let scale: Vec<_> = multipliers(input, &scales, output)?
+                    .into_iter()
+                    .map(quantize_multiplier)
+                    .collect();
                 let (x, w) = (cx.values::<i8>(0)?, cx.values::<i8>(1)?);
                 let bias = if has_bias { cx.values::<i32>(2)? } else { vec![0; sizes.outputs] };
                 let mut y = Vec::with_capacity(output.ty.len());
-                places(Box::new(|taps, channel| {
+                places(&mut |taps, channel| {
                     let sum = taps.iter().fold(0i32, |sum, &(i, j)| {
-                        sum.wrapping_add((i32::from(x[i]) - input_zero).wrapping_mul(i32::from(w[j])))
+                        sum.wrapping_add(
+                            (i32::from(x[i]) - input_zero).wrapping_mul(i32::from(w[j])),
+                        )
                     });
                     let sum = sum.wrapping_add(bias[channel]);
                     let (multiplier, shift) = scale[channel];
-                    let scaled = reference::multiply_by_quantized_multiplier(sum, multiplier, shift);
+                    let scaled =
+                        reference::multiply_by_quantized_multiplier(sum, multiplier, shift);
                     y.push(scaled.wrapping_add(output_zero).clamp(min, max) as i8);
-                }));
+                });
                 cx.set(0, &y)
             }
             (DType::F32, DType::F32) => {
@@ -198,12 +216,12 @@ impl Op for Conv2d {
                 let (x, w) = (cx.values::<f32>(0)?, cx.values::<f32>(1)?);
                 let bias = if has_bias { cx.values::<f32>(2)? } else { vec![0.0; sizes.outputs] };
                 let mut y = Vec::with_capacity(output.ty.len());
-                places(Box::new(|taps, channel| {
+                places(&mut |taps, channel| {
                     let sum: f64 =
                         taps.iter().map(|&(i, j)| f64::from(x[i]) * f64::from(w[j])).sum();
                     let sum = (sum + f64::from(bias[channel])) as f32;
                     y.push(reference::clamp_f32(sum, min, max));
-                }));
+                });
                 cx.set(0, &y)
             }
             (x, w) => Err(Refusal::new(format!("{x} inputs with {w} weights are not supported"))),
@@ -279,8 +297,12 @@ impl Op for Conv2d {
                 let packed = pack::interleave_groups(&rows, sizes.depth, group_outputs);
                 let bias = bias.map_or_else(|| vec![0.0; sizes.outputs], elements::<f32>);
                 let padding = if padded { vec![0.0; group_channels] } else { Vec::new() };
-                let weights =
-                    cx.constant("weights", "4 rows interleaved", Some(1), ConstantData::F32(packed));
+                let weights = cx.constant(
+                    "weights",
+                    "4 rows interleaved",
+                    Some(1),
+                    ConstantData::F32(packed),
+                );
                 let bias = cx.constant("bias", "", Some(2), ConstantData::F32(bias));
                 let padding = cx.constant("padding", "", None, ConstantData::F32(padding));
                 cx.call(

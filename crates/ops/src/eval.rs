@@ -12,6 +12,10 @@ pub fn elements<T: Scalar>(bytes: &[u8]) -> Vec<T> {
     bytes.chunks_exact(size_of::<T>().max(1)).map(bytemuck::pod_read_unaligned).collect()
 }
 
+/// What an evaluation left: the outputs' bytes, and the new values of state variables by input
+/// position.
+pub type Finished = (Vec<Vec<u8>>, Vec<(usize, Vec<u8>)>);
+
 /// One evaluation of a node: inputs with their values, and room for the outputs.
 pub struct Evaluation<'a> {
     inputs: Vec<Option<(&'a Tensor, &'a [u8])>>,
@@ -50,7 +54,9 @@ impl<'a> Evaluation<'a> {
     /// The bytes of an input.
     pub fn bytes(&self, index: usize) -> Result<&'a [u8], Refusal> {
         let input = self.inputs.get(index).copied().flatten();
-        input.map(|(_, bytes)| bytes).ok_or_else(|| Refusal::new(format!("input {index} is missing")))
+        input
+            .map(|(_, bytes)| bytes)
+            .ok_or_else(|| Refusal::new(format!("input {index} is missing")))
     }
 
     /// The elements of an input, read as `T`; the caller has looked at the tensor's type.
@@ -76,7 +82,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The outputs' bytes, and the new values of state variables by input position.
-    pub fn finish(self) -> (Vec<Vec<u8>>, Vec<(usize, Vec<u8>)>) {
+    pub fn finish(self) -> Finished {
         (self.outputs.into_iter().map(|(_, bytes)| bytes).collect(), self.states)
     }
 }

@@ -65,10 +65,16 @@ struct Sizes {
 
 fn sizes(input: &Tensor, weights: &Tensor) -> Result<Sizes, Refusal> {
     let &[outputs, depth] = weights.shape() else {
-        return Err(Refusal::new(format!("the weights are {}, expected [outputs, depth]", weights.ty)));
+        return Err(Refusal::new(format!(
+            "the weights are {}, expected [outputs, depth]",
+            weights.ty
+        )));
     };
-    if depth == 0 || input.ty.len() % depth != 0 {
-        return Err(Refusal::new(format!("an input of {} with weights of {}", input.ty, weights.ty)));
+    if depth == 0 || !input.ty.len().is_multiple_of(depth) {
+        return Err(Refusal::new(format!(
+            "an input of {} with weights of {}",
+            input.ty, weights.ty
+        )));
     }
     Ok(Sizes { depth, outputs })
 }
@@ -167,8 +173,11 @@ impl Op for FullyConnected {
                 for row in x.chunks_exact(depth) {
                     for channel in 0..outputs {
                         let weights = &w[channel * depth..(channel + 1) * depth];
-                        let sum: f64 =
-                            row.iter().zip(weights).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+                        let sum: f64 = row
+                            .iter()
+                            .zip(weights)
+                            .map(|(&a, &b)| f64::from(a) * f64::from(b))
+                            .sum();
                         let sum = (sum + f64::from(bias[channel])) as f32;
                         y.push(reference::clamp_f32(sum, min, max));
                     }

@@ -348,7 +348,7 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(self) -> Result<Program, Failure> {
-        let (buffers, ids, plan) = self.place()?;
+        let Placed { buffers, ids, sizes: plan } = self.place()?;
         let buffer_of =
             |storage: StorageId| ids[self.storages.root(storage)].unwrap_or(BufferId(0));
         let report = |&(tensor, storage): &(TensorId, StorageId)| Report {
@@ -420,7 +420,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Gives every storage its place.
-    fn place(&self) -> Result<(Vec<Buffer>, Vec<Option<BufferId>>, Sizes), Failure> {
+    fn place(&self) -> Result<Placed, Failure> {
         let last_step = self.drafts.len().saturating_sub(1);
         let mut ids = vec![None; self.storages.roots().max().map_or(0, |last| last + 1)];
         let mut buffers = Vec::new();
@@ -470,7 +470,7 @@ impl<'a> Builder<'a> {
             lower_bound: bytes(placement.lower_bound),
             optimal: placement.optimal,
         };
-        Ok((buffers, ids, sizes))
+        Ok(Placed { buffers, ids, sizes })
     }
 }
 
@@ -480,6 +480,13 @@ fn aliases(node: &Node<dyn Op>, lowered: &Lowered) -> Vec<(TensorId, TensorId)> 
         Some((*node.outputs.get(output)?, node.inputs.get(input).copied().flatten()?))
     };
     lowered.aliases.iter().filter_map(tensor).collect()
+}
+
+/// Buffers with their places, and the buffer of each storage.
+struct Placed {
+    buffers: Vec<Buffer>,
+    ids: Vec<Option<BufferId>>,
+    sizes: Sizes,
 }
 
 /// Sizes of the blocks of memory.
