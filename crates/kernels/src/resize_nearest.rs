@@ -28,15 +28,18 @@ fn resize_nearest_bytes(
     columns: &[i32],
     output: &mut [u8],
 ) {
-    let mut pixels = output.chunks_exact_mut((p.pixel_bytes as usize).max(1));
-    for image in input.chunks_exact((p.image_bytes as usize).max(1)) {
+    let pixel_bytes = p.pixel_bytes as usize;
+    let (mut image, mut to) = (0usize, 0usize);
+    // Counted, not cut into chunks: small cores have no instruction to divide.
+    while image < input.len() {
         for &row in rows {
             for &column in columns {
-                let Some(pixel) = pixels.next() else { return };
-                let start = row.wrapping_add(column).cast_unsigned();
-                crate::copy::copy_run(crate::copy::run(image, start, p.pixel_bytes), pixel);
+                let from = image.wrapping_add(row.wrapping_add(column).cast_unsigned() as usize);
+                crate::copy::copy_run(input, from, output, to, pixel_bytes);
+                to = to.wrapping_add(pixel_bytes);
             }
         }
+        image = image.wrapping_add((p.image_bytes as usize).max(1));
     }
 }
 
