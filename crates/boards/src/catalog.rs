@@ -80,6 +80,11 @@ pub fn find(id: &str) -> Result<&'static Board> {
     })
 }
 
+/// The file of an embedded board as it is written: a pattern for one of the user's own.
+pub fn source(id: &str) -> Option<&'static str> {
+    BOARDS.iter().find(|(stem, _)| *stem == id).map(|(_, text)| *text)
+}
+
 /// A board by id, or, when `name` ends in `.toml`, from a file.
 ///
 /// # Errors
@@ -206,6 +211,7 @@ mod tests {
         CORE_LIST.as_ref().unwrap_or_else(|failure| panic!("{failure}"));
         BOARD_LIST.as_ref().unwrap_or_else(|failure| panic!("{failure}"));
         let stems: Vec<_> = BOARDS.iter().map(|(stem, _)| *stem).collect();
+        assert!(source("nucleo-f446re").is_some_and(|text| parse_board(text).is_ok()));
         assert_eq!(all().iter().map(|board| board.id.as_str()).collect::<Vec<_>>(), stems);
         let stems: Vec<_> = CORES.iter().map(|(stem, _)| *stem).collect();
         assert_eq!(cores().iter().map(|core| core.id.as_str()).collect::<Vec<_>>(), stems);

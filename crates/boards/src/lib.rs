@@ -24,7 +24,7 @@ mod read;
 pub use board::{
     Accelerator, Board, Class, Emulated, Region, RegionKind, Reserved, Timer, TimerKind,
 };
-pub use catalog::{all, core, cores, find, load_file, open};
+pub use catalog::{all, core, cores, find, load_file, open, source};
 pub use cores::Core;
 pub use docs::render_docs;
 pub use read::parse_board;

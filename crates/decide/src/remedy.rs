@@ -134,8 +134,10 @@ pub(crate) fn remedies(
                 add(
                     RemedyKind::PeakOperator,
                     format!(
-                        "make {} {} smaller, which is largest at the peak, node {}: a stride, or fewer channels",
-                        tensor.name, tensor.ty, peak.label
+                        "make the largest tensor at the peak smaller, {} of node {}: a stride, or fewer channels",
+                        if tensor.ty.is_empty() { &tensor.name } else { &tensor.ty },
+                        // Converters join many names into one; index and operator say which node it is.
+                        peak.label.split(" \"").next().unwrap_or_default()
                     ),
                     Memories { ram: saves, flash: 0 },
                     true,

@@ -172,7 +172,6 @@ codes! {
     K0002 CODE_UNKNOWN Request;
     K0809 FOLDER_TAKEN Request;
     K0810 BOARD_NONE_FOUND Request;
-    K0811 DOCTOR_MISSING Environment;
 }
 
 pub(crate) use list::INTERNAL;

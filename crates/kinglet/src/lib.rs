@@ -5,8 +5,14 @@ pub mod cli;
 pub mod compare;
 pub mod engine;
 pub mod files;
+pub mod fit;
+pub mod inspect;
+pub mod markup;
+pub mod measure;
 pub mod model;
 pub mod printed;
+pub mod table;
+pub mod timeline;
 pub mod verify;
 
 pub use kinglet_diag::{Diagnostic, Failure, Result};

@@ -6,13 +6,14 @@ use clap_complete::Shell;
 use kinglet_diag::Result;
 use serde_json::json;
 
-/// Print completions for a shell
+/// Print the completions for a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   kinglet completions bash > ~/.local/share/bash-completion/completions/kinglet
   kinglet completions zsh > ~/.zfunc/_kinglet
-  kinglet completions fish > ~/.config/fish/completions/kinglet.fish")]
+  kinglet completions fish > ~/.config/fish/completions/kinglet.fish
+  kinglet completions powershell >> $PROFILE")]
 pub struct Args {
     /// The shell
     shell: Shell,

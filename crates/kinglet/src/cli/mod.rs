@@ -8,6 +8,7 @@ mod completions;
 mod doctor;
 mod explain;
 mod fit;
+mod inspect;
 mod run;
 mod show;
 mod verify;
@@ -43,6 +44,7 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Inspect(inspect::Args),
     Fit(fit::Args),
     Compile(compile::Args),
     Run(run::Args),
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
     };
     let show = Show::new(&cli.global);
     let result = match &cli.command {
+        Command::Inspect(args) => inspect::run(args, &show),
         Command::Fit(args) => fit::run(args, &show),
         Command::Compile(args) => compile::run(args, &show),
         Command::Run(args) => run::run(args, &show),

@@ -1,0 +1,430 @@
+//! From linked examples to the table of code sizes.
+
+use super::{TIMEOUT, example_tree, profile, without_limits};
+use crate::model::Model;
+use kinglet_boards::Board;
+use kinglet_codegen::identifier;
+use kinglet_decide::{
+    CodeTable, Entry, KernelSize, Optimize, Settings, Variant, check_bytes, parameter_bytes,
+    predict, uses,
+};
+use kinglet_device::{Cache, Elf, Sizes, measure_example};
+use kinglet_diag::Result;
+use kinglet_program::{Options, Program};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// One linked example, taken apart.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// The model.
+    pub name: String,
+    /// The kernels it uses: the signature of the parameters, and bytes of the copy.
+    pub kernels: BTreeMap<String, (String, u64)>,
+    /// Functions that are neither a kernel's nor the model's: start-up, `main`, `memcpy` and so on.
+    pub others: BTreeMap<String, u64>,
+    /// Bytes of the model's own functions.
+    pub model: u64,
+    /// Steps of the program.
+    pub steps: usize,
+    /// Operands of all steps.
+    pub operands: usize,
+    /// Bytes of the kernels' parameters.
+    pub parameters: u64,
+    /// Bytes of the check vector.
+    pub check: u64,
+    /// Sizes of the linked program.
+    pub sizes: Sizes,
+    /// Stack at its deepest.
+    pub stack: u64,
+}
+
+impl Sample {
+    /// Its kernels with their signatures, as [`uses`] of its program.
+    fn uses(&self) -> BTreeMap<&str, String> {
+        self.kernels
+            .iter()
+            .map(|(name, (signature, _))| (name.as_str(), signature.clone()))
+            .collect()
+    }
+}
+
+/// Builds and runs the example of a model for a board's core, and takes it apart.
+///
+/// # Errors
+/// What cannot be lowered, built or run.
+pub fn sample(model: &Model, board: &Board, optimize: Optimize) -> Result<Sample> {
+    let program = Arc::new(model.program(&board.target(), &Options::default())?);
+    let emulation = without_limits(&program, board)?;
+    let tree = example_tree(model, &program, &emulation, profile(optimize))?;
+    let found = measure_example(&Cache::open()?, &tree, super::FOLDER, &emulation, TIMEOUT)?;
+    let elf = Elf::read(&found.firmware.path)?;
+    let stem = model.path.file_stem().map_or("model".into(), |stem| stem.to_string_lossy());
+    Ok(take_apart(&program, &identifier(&stem), &elf, &found.sizes, found.stack_bytes.unwrap_or(0)))
+}
+
+fn take_apart(program: &Program, package: &str, elf: &Elf, sizes: &Sizes, stack: u64) -> Sample {
+    let names: BTreeMap<&str, &str> = program
+        .steps
+        .iter()
+        .map(|step| step.call.kernel.declaration())
+        .map(|declaration| (declaration.params, declaration.name))
+        .collect();
+    let own = format!("{package}::");
+    let mut sample = Sample {
+        name: package.to_owned(),
+        steps: program.steps.len(),
+        operands: program.steps.iter().map(|step| step.call.operands.len()).sum(),
+        parameters: parameter_bytes(program),
+        check: check_bytes(program),
+        sizes: sizes.clone(),
+        stack,
+        ..Sample::default()
+    };
+    for (name, signature) in uses(program) {
+        sample.kernels.insert(name.to_owned(), (signature, 0));
+    }
+    // Two names for one function (aliases) count once.
+    let mut seen = BTreeSet::new();
+    for symbol in elf.symbols().iter().filter(|symbol| symbol.code && symbol.size > 0) {
+        if !seen.insert(symbol.address) {
+            continue;
+        }
+        if let Some(name) = kernel_of(&symbol.name).and_then(|params| names.get(params)) {
+            sample.kernels.entry((*name).to_owned()).or_default().1 += symbol.size;
+        } else if symbol.name.contains(&own) {
+            sample.model += symbol.size;
+        } else {
+            *sample.others.entry(symbol.name.clone()).or_default() += symbol.size;
+        }
+    }
+    sample
+}
+
+/// The parameter struct whose `run` this function is: `<kinglet_kernels::conv2d::Conv2dI8>::run`.
+fn kernel_of(symbol: &str) -> Option<&str> {
+    let path = symbol.strip_suffix("::run")?;
+    let path = path.trim_start_matches('<').trim_end_matches('>');
+    if !path.starts_with("kinglet_kernels::") {
+        return None;
+    }
+    path.rsplit("::").next()
+}
+
+/// Measures models on cores at both optimization levels. `note` hears of each example: model, board and
+/// level, and why one was left out.
+///
+/// # Errors
+/// None but what keeps everything from being built; a model that cannot be built is left out.
+pub fn code_table(
+    models: &[Model],
+    boards: &[&Board],
+    note: &mut dyn FnMut(&str),
+) -> Result<CodeTable> {
+    let mut table = CodeTable::default();
+    for board in boards {
+        for optimize in [Optimize::Size, Optimize::Speed] {
+            let mut samples = Vec::new();
+            for model in models {
+                let what = format!(
+                    "{} for {} at {}",
+                    model.path.display(),
+                    board.core.id,
+                    optimize.level()
+                );
+                match sample(model, board, optimize) {
+                    Ok(sample) => {
+                        let kernels: Vec<String> = sample
+                            .kernels
+                            .iter()
+                            .map(|(name, (signature, bytes))| format!("{name} {bytes} {signature}"))
+                            .collect();
+                        note(&format!(
+                            "{what}: code {}, stack {}: {}",
+                            sample.sizes.code,
+                            sample.stack,
+                            kernels.join(", ")
+                        ));
+                        samples.push(sample);
+                    }
+                    Err(failure) => note(&format!("{what}: left out: {failure}")),
+                }
+            }
+            if samples.is_empty() {
+                continue;
+            }
+            table.entries.push(entry(&board.core.id, optimize.level(), &samples));
+        }
+    }
+    table.compiler = kinglet_device::toolchain::host_toolchain()
+        .map(|toolchain| toolchain.release.clone())
+        .unwrap_or_default();
+    Ok(table)
+}
+
+/// What the samples say of one core at one level.
+pub fn entry(core: &str, level: &str, samples: &[Sample]) -> Entry {
+    let (code_error, stack_error) = errors(core, level, samples);
+    Entry { code_error, stack_error, ..without_errors(core, level, samples) }
+}
+
+fn without_errors(core: &str, level: &str, samples: &[Sample]) -> Entry {
+    let common = |pick: &dyn Fn(&Sample) -> u64| middle(samples.iter().map(pick).collect());
+    let mut entry = Entry {
+        core: core.to_owned(),
+        level: level.to_owned(),
+        examples: samples.len() as u64,
+        vectors: common(&|s| s.sizes.vectors),
+        data: common(&|s| s.sizes.data),
+        statics: common(&|s| s.sizes.statics),
+        ..Entry::default()
+    };
+    constants(&mut entry, samples);
+    kernels(&mut entry, samples);
+    glue(&mut entry, samples);
+    stack(&mut entry, samples);
+    entry
+}
+
+/// Texts and the share of parameters that stays data.
+fn constants(entry: &mut Entry, samples: &[Sample]) {
+    let rows: Vec<([f64; 3], f64)> = samples
+        .iter()
+        .map(|s| {
+            ([1.0, s.parameters as f64, 0.0], s.sizes.constants.saturating_sub(s.check) as f64)
+        })
+        .collect();
+    let [base, share, _] = least_squares(&rows, &[&[0, 1], &[0]]);
+    entry.constants_base = base.round() as u64;
+    entry.parameters = (share * 100.0).round() / 100.0;
+}
+
+/// The middle value; of an even number the larger of the two.
+fn middle(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0)
+}
+
+/// Kernels and the parts they share. A part belongs to every kernel in whose company it always is: with
+/// models of one operator among the samples, that is who calls it.
+fn kernels(entry: &mut Entry, samples: &[Sample]) {
+    let names: BTreeSet<&String> =
+        samples.iter().flat_map(|sample| sample.kernels.keys()).collect();
+    let others: BTreeSet<&String> =
+        samples.iter().flat_map(|sample| sample.others.keys()).collect();
+    let shared: BTreeSet<&String> = others
+        .into_iter()
+        .filter(|other| !samples.iter().all(|sample| sample.others.contains_key(*other)))
+        .collect();
+    for name in names {
+        let users = || samples.iter().filter(|sample| sample.kernels.contains_key(name));
+        let parts = shared
+            .iter()
+            .filter(|part| users().all(|sample| sample.others.contains_key(**part)))
+            .map(|part| (*part).clone())
+            .collect();
+        let signatures: BTreeSet<&String> =
+            users().filter_map(|sample| sample.kernels.get(name)).map(|(s, _)| s).collect();
+        let variant = |signature: &String| {
+            let copies = users().filter_map(|sample| sample.kernels.get(name));
+            let sizes = copies.filter(|(s, _)| s == signature).map(|(_, bytes)| *bytes).collect();
+            Variant(signature.clone(), middle(sizes), 0)
+        };
+        let variants = signatures.into_iter().map(variant).collect();
+        entry.kernels.insert(name.clone(), KernelSize { parts, variants });
+    }
+    let needed: BTreeSet<String> =
+        entry.kernels.values().flat_map(|size| size.parts.iter().cloned()).collect();
+    for part in needed {
+        let sizes = samples.iter().filter_map(|sample| sample.others.get(&part).copied()).collect();
+        entry.parts.insert(part, middle(sizes));
+    }
+}
+
+/// Base, bytes a step and bytes an operand: least squares over what the kernels leave of the code.
+fn glue(entry: &mut Entry, samples: &[Sample]) {
+    let rows: Vec<([f64; 3], f64)> = samples
+        .iter()
+        .map(|sample| {
+            let kernels = entry.estimate(&sample.uses(), 0, 0).code;
+            let rest = sample.sizes.code as f64 - kernels as f64;
+            ([1.0, sample.steps as f64, sample.operands as f64], rest)
+        })
+        .collect();
+    // Operands go with steps: where both cannot be told apart, or one comes out negative, fewer columns
+    // say as much.
+    let [base, step, operand] = least_squares(&rows, &[&[0, 1, 2], &[0, 2], &[0, 1], &[0]]);
+    (entry.code_base, entry.code_step, entry.code_operand) =
+        (tenth(base), tenth(step), tenth(operand));
+}
+
+/// How far the entry is off for a sample: code and constants together, and stack.
+fn error(entry: &Entry, sample: &Sample) -> (u64, u64) {
+    let estimate = entry.estimate(&sample.uses(), sample.steps, sample.operands);
+    let parameters = (entry.parameters * sample.parameters as f64).round() as u64;
+    let predicted = estimate.code + entry.constants_base + parameters + sample.check;
+    let stack = if sample.stack > 0 { estimate.stack.abs_diff(sample.stack) } else { 0 };
+    (predicted.abs_diff(sample.sizes.code + sample.sizes.constants), stack)
+}
+
+/// The errors of all samples, each predicted from the others; samples with a kernel that no other has are
+/// left out, because what `fit` says of such kernels is an error of its own.
+fn errors(core: &str, level: &str, samples: &[Sample]) -> (u64, u64) {
+    let (mut code, mut stack) = (Vec::new(), Vec::new());
+    for (index, sample) in samples.iter().enumerate() {
+        let others = || samples.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, s)| s);
+        let known = |name: &String| others().any(|other| other.kernels.contains_key(name));
+        if !sample.kernels.keys().all(known) {
+            continue;
+        }
+        let others: Vec<Sample> = others().cloned().collect();
+        let (of_code, of_stack) = error(&without_errors(core, level, &others), sample);
+        code.push(of_code);
+        stack.push(of_stack);
+    }
+    let ninety = |mut values: Vec<u64>| {
+        values.sort_unstable();
+        values.get((values.len() * 9).div_ceil(10).saturating_sub(1)).copied().unwrap_or(0)
+    };
+    (ninety(code), ninety(stack))
+}
+
+/// As the file holds it.
+fn tenth(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+/// The least stack is the base; a kernel needs no more than the least that any of its users had beyond it.
+fn stack(entry: &mut Entry, samples: &[Sample]) {
+    let measured = || samples.iter().filter(|sample| sample.stack > 0);
+    entry.stack_base = measured().map(|sample| sample.stack).min().unwrap_or(0);
+    let base = entry.stack_base;
+    for (name, size) in &mut entry.kernels {
+        for Variant(signature, _, stack) in &mut size.variants {
+            let uses =
+                |sample: &&Sample| sample.kernels.get(name).is_some_and(|k| k.0 == *signature);
+            let users = measured().filter(uses);
+            *stack = users.map(|sample| sample.stack - base).min().unwrap_or(0);
+        }
+    }
+}
+
+/// The coefficients that make the sum of squares least, none of them negative, over the first set of columns
+/// for which there are such; the others are 0.
+fn least_squares(rows: &[([f64; 3], f64)], choices: &[&[usize]]) -> [f64; 3] {
+    for &columns in choices {
+        if let Some(solution) = solve(rows, columns)
+            && solution.iter().all(|value| *value >= 0.0)
+        {
+            return solution;
+        }
+    }
+    [0.0; 3]
+}
+
+/// The normal equations over some columns by Gaussian elimination; `None` when they are singular.
+fn solve(rows: &[([f64; 3], f64)], columns: &[usize]) -> Option<[f64; 3]> {
+    let n = columns.len();
+    let mut matrix = vec![vec![0.0; n + 1]; n];
+    for (x, y) in rows {
+        for (i, &a) in columns.iter().enumerate() {
+            for (j, &b) in columns.iter().enumerate() {
+                matrix[i][j] += x[a] * x[b];
+            }
+            matrix[i][n] += x[a] * y;
+        }
+    }
+    for i in 0..n {
+        let pivot = (i..n).max_by(|&a, &b| matrix[a][i].abs().total_cmp(&matrix[b][i].abs()))?;
+        matrix.swap(i, pivot);
+        let head = matrix[i].clone();
+        if head[i].abs() < 1e-6 {
+            return None;
+        }
+        for (row, line) in matrix.iter_mut().enumerate() {
+            if row != i {
+                let factor = line[i] / head[i];
+                for (value, from) in line.iter_mut().zip(&head) {
+                    *value -= factor * from;
+                }
+            }
+        }
+    }
+    let mut solution = [0.0; 3];
+    for (i, &column) in columns.iter().enumerate() {
+        solution[column] = matrix[i][n] / matrix[i][i];
+    }
+    Some(solution)
+}
+
+/// The prediction beside the truth for samples that may not be among the table's own: flash without
+/// weights, in bytes.
+pub fn error_of(model: &Model, board: &Board, optimize: Optimize) -> Result<(u64, u64)> {
+    let found = sample(model, board, optimize)?;
+    let program = model.program(&board.target(), &Options::default())?;
+    let settings = Settings { optimize, check: true, soft_float: true };
+    let needs = predict(&program, found.sizes.weights, board.core, &settings);
+    Ok((needs.flash() - needs.weights, found.sizes.flash - found.sizes.weights))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sample of kernels (name, signature, bytes) and other functions.
+    fn made(kernels: &[(&str, &str, u64)], others: &[(&str, u64)], steps: usize) -> Sample {
+        let code = kernels.iter().map(|(.., bytes)| bytes).chain(others.iter().map(|(_, b)| b));
+        let sizes = Sizes {
+            code: code.sum::<u64>() + 40 + 30 * steps as u64,
+            constants: 12 + 64 + 10 * steps as u64,
+            ..Sizes::default()
+        };
+        Sample {
+            kernels: kernels.iter().map(|(n, s, b)| ((*n).into(), ((*s).into(), *b))).collect(),
+            others: others.iter().map(|(n, b)| ((*n).into(), *b)).collect(),
+            steps,
+            operands: 3 * steps,
+            parameters: 20 * steps as u64,
+            check: 64,
+            sizes,
+            stack: 200 + kernels.iter().map(|(.., bytes)| bytes / 10).max().unwrap_or(0),
+            ..Sample::default()
+        }
+    }
+
+    #[test]
+    fn an_entry_gives_back_the_samples_it_came_from() {
+        let (start, copy) = (("Reset", 60), ("memcpy", 80));
+        let (conv, dense) = (("conv", "v1", 700), ("dense", "n", 300));
+        let samples = [
+            made(&[conv], &[start, copy], 1),
+            made(&[("conv", "11", 400)], &[start, copy], 1),
+            made(&[dense], &[start], 3),
+            made(&[conv, dense], &[start, copy], 5),
+            made(&[("softmax", "0", 500)], &[start, copy, ("lmul", 40)], 2),
+        ];
+        let entry = entry("cortex-m4f", "s", &samples);
+        assert_eq!(entry.kernels["conv"].parts, ["memcpy"]);
+        assert!(entry.kernels["dense"].parts.is_empty());
+        assert_eq!(entry.kernels["softmax"].parts, ["lmul", "memcpy"]);
+        let variants = [Variant("11".into(), 400, 10), Variant("v1".into(), 700, 40)];
+        assert_eq!(entry.kernels["conv"].variants, variants);
+        assert_eq!((entry.constants_base, entry.parameters), (12, 0.5));
+        assert_eq!(entry.stack_base, 230);
+        assert!((entry.code_base - 100.0).abs() < 0.1, "{}", entry.code_base);
+        assert!((entry.code_step + 3.0 * entry.code_operand - 30.0).abs() < 0.1);
+        for sample in &samples {
+            assert_eq!(error(&entry, sample), (0, 0));
+        }
+        // Without the second sample its kernel would be taken for the larger one.
+        assert_eq!(entry.code_error, 300);
+    }
+
+    #[test]
+    fn symbols_of_kernels_are_known() {
+        assert_eq!(kernel_of("kinglet_kernels::conv2d::Conv2dI8::run"), Some("Conv2dI8"));
+        assert_eq!(kernel_of("<kinglet_kernels::conv2d::Conv2dI8>::run"), Some("Conv2dI8"));
+        assert_eq!(kernel_of("kinglet_kernels::dot::dot_i8"), None);
+        assert_eq!(kernel_of("model::Model::run"), None);
+    }
+}

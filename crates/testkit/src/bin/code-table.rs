@@ -1,0 +1,102 @@
+//! Measures the table that `fit` predicts code and stack from, and writes it.
+//!
+//! `code-table [--board B ...] [--check] [FILE ...]`. Without boards, every core of the device matrix;
+//! without files, the project's own models and, where it is there, the conformance set. Entries of
+//! other cores stay as they are. With `--check` nothing is written: each model's flash without weights,
+//! predicted and linked.
+
+use kinglet::measure::{code_table, error_of};
+use kinglet::model::Model;
+use kinglet_boards::Board;
+use kinglet_decide::{CodeTable, Optimize};
+use kinglet_diag::Result;
+use kinglet_testkit::conform::models;
+use kinglet_testkit::matrix::BOARDS;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Larger models tell nothing new of code, and take long to run.
+const LARGEST_FILE: usize = 700 << 10;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("code-table: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<bool> {
+    let mut ids: Vec<String> = Vec::new();
+    let mut files: Vec<PathBuf> = Vec::new();
+    let mut check = false;
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--board" => ids.extend(args.next()),
+            "--check" => check = true,
+            file => files.push(file.into()),
+        }
+    }
+    if ids.is_empty() {
+        ids.extend(BOARDS.iter().map(|id| (*id).to_owned()));
+    }
+    if files.is_empty() {
+        files = models(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"));
+        if let Some(assets) = kinglet_testkit::assets() {
+            files.extend(models(&assets.join("models")));
+        }
+        // Two hundred single operators of one model, int16 most of them, would outvote the rest.
+        files.retain(|path| !path.components().any(|part| part.as_os_str() == "seanet"));
+    }
+    let models: Vec<Model> = files
+        .iter()
+        .filter_map(|path| Model::open(path).ok())
+        .filter(|model| model.bytes <= LARGEST_FILE)
+        .collect();
+    let boards: Vec<&Board> =
+        ids.iter().map(|id| kinglet_boards::find(id)).collect::<Result<_>>()?;
+    if check {
+        return Ok(compare(&models, &boards));
+    }
+    let fresh = code_table(&models, &boards, &mut |line| println!("{line}"))?;
+    let mut table = CodeTable { compiler: fresh.compiler, ..CodeTable::embedded().clone() };
+    for entry in fresh.entries {
+        table.entries.retain(|old| (&old.core, &old.level) != (&entry.core, &entry.level));
+        table.entries.push(entry);
+    }
+    table.entries.sort_by(|a, b| (&a.core, &a.level).cmp(&(&b.core, &b.level)));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../decide/data/code.toml");
+    std::fs::write(&path, table.to_toml()).map_err(|error| {
+        kinglet_diag::bug(format!("{} cannot be written: {error}", path.display()))
+    })?;
+    Ok(true)
+}
+
+/// Predicted against linked, for each model and board; `false` when one is off by more than a tenth and more
+/// than 1 KB.
+fn compare(models: &[Model], boards: &[&Board]) -> bool {
+    let mut good = true;
+    for board in boards {
+        for optimize in [Optimize::Size, Optimize::Speed] {
+            for model in models {
+                let what =
+                    format!("{} {} {}", board.core.id, optimize.level(), model.path.display());
+                match error_of(model, board, optimize) {
+                    Ok((predicted, linked)) => {
+                        let off = predicted.abs_diff(linked);
+                        let bad = off > 1024 && off * 10 > linked;
+                        good &= !bad;
+                        let mark = if bad { "OFF " } else { "ok  " };
+                        println!("{mark}{what}: predicted {predicted}, linked {linked}");
+                    }
+                    Err(failure) => println!("skip {what}: {failure}"),
+                }
+            }
+        }
+    }
+    good
+}
