@@ -41,7 +41,9 @@ impl<S: Into<String>> From<S> for InferError {
 
 /// A kind of computation with its attributes. No method has a default: the compiler is the checklist.
 pub trait Operator: fmt::Debug + Send + Sync {
-    /// Its name in the text form, snake case: `depthwise_conv2d`.
+    /// Its name in the text form, snake case: `depthwise_conv2d`. The words the text form itself starts
+    /// a statement with cannot be names: `input`, `output`, `description`, `constant`, `state`, `node`,
+    /// and `t0` and its like.
     fn name(&self) -> &'static str;
 
     /// Its attributes, all of them, in a fixed order; the text form prints and reads them back.
