@@ -38,7 +38,8 @@ impl Pair {
     /// How it is shown.
     pub fn label(&self) -> String {
         let name = self.model.file_stem().unwrap_or_default().to_string_lossy();
-        format!("{name} on {}", self.board)
+        let folder = self.model.parent().and_then(Path::file_name).unwrap_or_default();
+        format!("{}/{name} on {}", folder.to_string_lossy(), self.board)
     }
 }
 
