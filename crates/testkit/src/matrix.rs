@@ -2,6 +2,7 @@
 
 use crate::conform::{cases_of, models};
 use kinglet::batch::{Batch, Numbers};
+use kinglet::compare::Difference;
 use kinglet::engine::{BoardRun, on_board};
 use kinglet::model::{Model, read_file};
 use kinglet::verify::outputs_against_golden;
@@ -107,12 +108,22 @@ pub fn check(pair: &Pair) -> Result<usize> {
     let verdict = outputs_against_golden(&model, &batch, &output, &arrays)?;
     match verdict.outputs.iter().find(|output| !output.is_equal()) {
         None => Ok(verdict.outputs.iter().map(|output| output.values).sum()),
-        Some(found) => Err(Diagnostic::error(
-            code::NOT_EQUAL,
-            format!("{} of {} values differ, by {}", found.different, found.values, found.largest),
-        )
-        .into()),
+        Some(found) => Err(not_equal(found).into()),
     }
+}
+
+/// The failure that a difference is.
+fn not_equal(found: &Difference) -> Diagnostic {
+    Diagnostic::error(
+        code::NOT_EQUAL,
+        format!(
+            "{}: {} of {} values differ, by {}",
+            found.name, found.different, found.values, found.largest
+        ),
+    )
+    .help(
+        "run `kinglet verify` on the model and this engine: it names the first tensor that differs",
+    )
 }
 
 /// A part of the pairs, chosen by a number: every run of the tests sees another part.
@@ -138,6 +149,18 @@ pub fn rotating(pairs: Vec<Pair>, seed: u64, count: usize) -> Vec<Pair> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kinglet::compare::Floats;
+    use kinglet_formats::npz::Array;
+
+    #[test]
+    fn a_difference_is_an_answer() {
+        let golden = Array::from_elements(vec![2], &[1i8, 2]).expect("an array");
+        let got = Array::from_elements(vec![2], &[1i8, 4]).expect("an array");
+        let found = kinglet::compare::arrays("out0", &got, "golden", &golden, Floats::Bits);
+        let failure = not_equal(&found.expect("they compare"));
+        assert_eq!((failure.code, failure.code.class().exit_code()), (code::NOT_EQUAL, 1));
+        assert!(failure.message.contains("1 of 2 values differ, by 2"));
+    }
 
     #[test]
     fn the_rotating_part_depends_on_the_seed_alone() {
