@@ -2,8 +2,8 @@
 
 use crate::run::{Outcome, Program, exists, root};
 
-const MODEL: &str = "models/machine_state/machine_state.tflite";
-const VECTORS: &str = "models/machine_state/vectors.npz";
+pub(crate) const MODEL: &str = "models/machine_state/machine_state.tflite";
+pub(crate) const VECTORS: &str = "models/machine_state/vectors.npz";
 const BOARDS: [&str; 3] = ["microbit", "nucleo-f446re", "esp32-c3-devkitm-1"];
 
 /// `cargo xtask demo [--output FOLDER]`

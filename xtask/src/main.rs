@@ -4,6 +4,7 @@
 //! `testkit`.
 
 mod demo;
+mod picture;
 mod run;
 mod setup;
 mod test;
@@ -20,6 +21,7 @@ cargo xtask CHORE
   test --quick    the fast set, under three minutes, nothing installed
   test --all      every model on every engine and core
   setup           install what the tests need
+  picture         redraw docs/demo.svg from what the commands print
   tidy            layers, operators, file sizes, codes, paths
   bless           rewrite the expectations of filetests and the generated docs
   lint            formatting, clippy, docs
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Some("demo") => demo::demo(rest),
         Some("test") => test::test(rest),
         Some("setup") => setup::setup(),
+        Some("picture") => picture::picture(),
         Some("tidy") => tidy::tidy(),
         Some("bless") => test::bless(),
         Some("lint") => test::lint(),

@@ -51,7 +51,8 @@ pub fn pairs(assets: Option<&Path>) -> Vec<Pair> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
     let mut found = Vec::new();
     for model in models(&own) {
-        let cases = model.with_file_name("vectors.npz");
+        let is_f32 = model.file_stem().is_some_and(|name| name.to_string_lossy().ends_with("_f32"));
+        let cases = model.with_file_name(if is_f32 { "vectors_f32.npz" } else { "vectors.npz" });
         if cases.is_file() {
             found.push((model, cases));
         }
