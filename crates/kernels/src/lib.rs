@@ -97,5 +97,6 @@ kernels! {
         RequantizeI32I8, RequantizeI8I16, RequantizeI8I32, RequantizeU8I16;
     softmax: SoftmaxF32, SoftmaxF32InPlace, SoftmaxI8, SoftmaxI8I16, SoftmaxI8InPlace;
     unary_f32: ClampF32, ClampF32InPlace, HardSwishF32, HardSwishF32InPlace, LeakyReluF32,
-        LeakyReluF32InPlace, LogisticF32, LogisticF32InPlace, TanhF32, TanhF32InPlace;
+        LeakyReluF32InPlace, LogisticF32, LogisticF32InPlace, NegF32, NegF32InPlace, TanhF32,
+        TanhF32InPlace;
 }

@@ -64,6 +64,9 @@ unary! {
     /// `x * clamp(x + 3, 0, 6) / 6`.
     hard_swish_f32 HardSwishF32 hard_swish_f32_in_place HardSwishF32InPlace {} = hard_swish;
 
+    /// `-x`; also of NaN, whose sign bit turns.
+    neg_f32 NegF32 neg_f32_in_place NegF32InPlace {} = |x| -x;
+
     /// `1 / (1 + exp(-x))`.
     logistic_f32 LogisticF32 logistic_f32_in_place LogisticF32InPlace {} = logistic;
 
@@ -119,6 +122,8 @@ mod tests {
             prop_assert_eq!(y[0], if x > 0.0 { x } else { x * alpha });
             ClampF32 { min: -1.0, max: 1.0 }.run(&[x], &mut y);
             prop_assert_eq!(y[0], x.clamp(-1.0, 1.0));
+            NegF32 {}.run(&[x], &mut y);
+            prop_assert_eq!(y[0], -x);
         }
 
         #[test]

@@ -56,6 +56,7 @@ operators! {
     max_pool_2d
     mean
     mul
+    neg
     pad
     prelu
     quantize
