@@ -69,11 +69,7 @@ impl Model {
     ///
     /// # Errors
     /// Every node that cannot be lowered.
-    pub fn program_with_every_tensor(
-        &self,
-        target: &Target,
-        options: &Options,
-    ) -> Result<Program> {
+    pub fn program_with_every_tensor(&self, target: &Target, options: &Options) -> Result<Program> {
         self.lower(&self.graph, target, options)
     }
 

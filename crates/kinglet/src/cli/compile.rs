@@ -1,6 +1,7 @@
 //! `kinglet compile MODEL --board B -o DIR`
 
 use super::{Done, Show};
+use crate::engine;
 use crate::files;
 use crate::model::Model;
 use crate::printed;
@@ -65,7 +66,9 @@ fn kernels(text: &str) -> Result<Kernels, String> {
 pub(super) fn run(args: &Args, show: &Show) -> Result<Done> {
     let board = kinglet_boards::open(&args.board)?;
     let model = Model::open(&args.model)?;
-    let program = Arc::new(model.program(&board.target(), &Options::default())?);
+    // With taps every tensor of the file exists, as `run --tensors` has it.
+    let program = engine::program(&model, &board.target(), &Options::default(), args.taps)?;
+    let program = Arc::new(program);
     let mut printing = printed::options(&model);
     if let Some(name) = &args.name {
         printing.crate_name.clone_from(name);
