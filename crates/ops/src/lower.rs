@@ -89,7 +89,11 @@ pub struct Lower<'a> {
 
 impl<'a> Lower<'a> {
     /// Starts the lowering of a node with these tensors.
-    pub fn new(target: &'a Target, inputs: Vec<Option<&'a Tensor>>, outputs: Vec<&'a Tensor>) -> Self {
+    pub fn new(
+        target: &'a Target,
+        inputs: Vec<Option<&'a Tensor>>,
+        outputs: Vec<&'a Tensor>,
+    ) -> Self {
         Self { target, inputs, outputs, lowered: Lowered::default() }
     }
 
@@ -159,7 +163,8 @@ impl<'a> Lower<'a> {
         in_place: impl Kernel + 'static,
         in_place_args: &[Arg],
     ) {
-        let in_place = InPlace { input, output, kernel: Arc::new(in_place), args: in_place_args.to_vec() };
+        let in_place =
+            InPlace { input, output, kernel: Arc::new(in_place), args: in_place_args.to_vec() };
         let call = Call { kernel: Arc::new(kernel), args: args.to_vec(), in_place: Some(in_place) };
         self.lowered.calls.push(call);
     }

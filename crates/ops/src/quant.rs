@@ -33,7 +33,8 @@ pub fn frexp(real: f64) -> (f64, i32) {
         return (real, 0);
     }
     // A subnormal is scaled up first so that its exponent field means something.
-    let (scaled, bias) = if real.abs() < f64::MIN_POSITIVE { (real * 2f64.powi(64), 64) } else { (real, 0) };
+    let (scaled, bias) =
+        if real.abs() < f64::MIN_POSITIVE { (real * 2f64.powi(64), 64) } else { (real, 0) };
     let bits = scaled.to_bits();
     let exponent = ((bits >> 52) & 0x7ff) as i32 - 1022 - bias;
     let fraction = f64::from_bits((bits & !(0x7ff << 52)) | (1022 << 52));
@@ -49,8 +50,9 @@ pub fn per_tensor(tensor: &Tensor, what: &str) -> Result<(f32, i32), Refusal> {
             quantization.scales.len()
         )));
     };
-    let zero_point = i32::try_from(zero_point)
-        .map_err(|_| Refusal::new(format!("{what} has the zero point {zero_point}, out of range")))?;
+    let zero_point = i32::try_from(zero_point).map_err(|_| {
+        Refusal::new(format!("{what} has the zero point {zero_point}, out of range"))
+    })?;
     Ok((scale, zero_point))
 }
 
@@ -117,7 +119,10 @@ mod tests {
             let (fraction, exponent) = frexp(real);
             assert!((0.5..1.0).contains(&fraction.abs()));
             // In two steps, as 2^-1030 alone is not a normal number.
-            assert_eq!(fraction * 2f64.powi(exponent / 2) * 2f64.powi(exponent - exponent / 2), real);
+            assert_eq!(
+                fraction * 2f64.powi(exponent / 2) * 2f64.powi(exponent - exponent / 2),
+                real
+            );
         }
     }
 }

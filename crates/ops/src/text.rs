@@ -2,8 +2,8 @@
 
 use crate::op::{Graph, Refusal};
 use kinglet_diag::Failure;
-use kinglet_graph::{Attribute, DType};
 use kinglet_graph::text::Unbuildable;
+use kinglet_graph::{Attribute, DType};
 
 /// Reads a graph from the text form ([`kinglet_graph::text`]). It is not verified yet.
 ///
@@ -34,7 +34,10 @@ impl TextAttributes {
         };
         let (_, value) = self.entries.remove(index);
         T::from_attribute(&value).ok_or_else(|| {
-            Refusal::new(format!("the attribute {name} cannot be {value:?}, expected {}", T::EXPECTED))
+            Refusal::new(format!(
+                "the attribute {name} cannot be {value:?}, expected {}",
+                T::EXPECTED
+            ))
         })
     }
 

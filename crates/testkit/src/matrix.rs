@@ -64,12 +64,10 @@ pub fn pairs(assets: Option<&Path>) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for (model, cases) in found {
         let Ok(loaded) = Model::open(&model) else { continue };
-        if loaded.program(&Target::host(), &Options::default()).is_err() {
-            continue;
-        }
-        let memory: usize = loaded.graph.tensors.iter().map(|t| t.ty.bytes()).max().unwrap_or(0);
+        let Ok(program) = loaded.program(&Target::host(), &Options::default()) else { continue };
         // What fits a microcontroller: 1 MB of RAM and 4 MB of flash.
-        if memory > 1 << 20 || loaded.bytes > 4 << 20 {
+        let memory = program.arena_bytes + program.state_bytes;
+        if memory > 1 << 20 || program.constant_bytes() > 4 << 20 {
             continue;
         }
         for board in BOARDS {
