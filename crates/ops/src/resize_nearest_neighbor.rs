@@ -62,13 +62,20 @@ impl ResizeNearestNeighbor {
     }
 }
 
-/// New height and width.
+/// More pixels along an axis than any image has; each costs an entry of a table.
+const LONGEST: usize = 1 << 20;
+
+/// The output's shape.
 fn size(x: &Tensor, size: Option<&Tensor>) -> Result<[usize; 4], Refusal> {
     let [batches, height, width, channels] = shape::<4>(x, "the input")?;
     let values = constant_ints(size, "the size")?;
     let lengths: Option<Vec<_>> = values.iter().map(|&v| usize::try_from(v).ok()).collect();
     let out = match lengths.as_deref() {
-        Some(&[rows, columns]) if rows > 0 && columns > 0 && height > 0 && width > 0 => {
+        Some(&[rows, columns])
+            if [rows, columns].iter().all(|length| (1..=LONGEST).contains(length))
+                && height > 0
+                && width > 0 =>
+        {
             [batches, rows, columns, channels]
         }
         _ => return Err(Refusal::new(format!("{} cannot be resized to {values:?}", x.ty))),
@@ -216,7 +223,7 @@ mod tests {
             Ok::<_, InferError>(types[0].shape.clone())
         };
         assert_eq!(shape(&[6, 5]).unwrap(), [1, 6, 5, 2]);
-        for wrong in [&[6][..], &[0, 5], &[-1, 5], &[6, 5, 2]] {
+        for wrong in [&[6][..], &[0, 5], &[-1, 5], &[6, 5, 2], &[i32::MAX, 1]] {
             assert!(shape(wrong).is_err(), "{wrong:?}");
         }
     }
