@@ -2,7 +2,7 @@
 
 use crate::table::{CodeTable, Entry, rounded, uses};
 use kinglet_boards::Core;
-use kinglet_program::Program;
+use kinglet_program::{ALIGNMENT, Program};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -54,7 +54,7 @@ pub struct Settings {
 pub struct Needs {
     /// How they were obtained.
     pub basis: Basis,
-    /// RAM that means nothing from one run to the next.
+    /// RAM that means nothing from one run to the next, a multiple of [`ALIGNMENT`].
     pub arena: u64,
     /// RAM that outlives a run.
     pub state: u64,
@@ -72,7 +72,7 @@ pub struct Needs {
     pub code_error: u64,
     /// Read-only data but weights: parameters of kernels, the check vector, texts.
     pub constants: u64,
-    /// Weights and tables, as `weights.bin` holds them.
+    /// Weights and tables: `weights.bin` to a multiple of [`ALIGNMENT`].
     pub weights: u64,
     /// Start values of variables.
     pub data: u64,
@@ -124,6 +124,11 @@ pub fn predict(program: &Program, weights: u64, core: &Core, settings: &Settings
     predict_from(CodeTable::embedded(), program, weights, core, settings)
 }
 
+/// As a linked program holds a block: to its alignment.
+fn whole(bytes: u64) -> u64 {
+    bytes.checked_next_multiple_of(ALIGNMENT as u64).unwrap_or(bytes)
+}
+
 pub(crate) fn predict_from(
     table: &CodeTable,
     program: &Program,
@@ -132,9 +137,9 @@ pub(crate) fn predict_from(
     settings: &Settings,
 ) -> Needs {
     let mut needs = Needs {
-        arena: program.arena_bytes as u64,
+        arena: whole(program.arena_bytes as u64),
         state: program.state_bytes as u64,
-        weights,
+        weights: whole(weights),
         constants: if settings.check { check_bytes(program) } else { 0 },
         ..Needs::default()
     };

@@ -269,7 +269,9 @@ fn build_failed(stderr: &str) -> Failure {
     let first = errors.first().copied().unwrap_or("cargo said nothing");
     let mut failure =
         Diagnostic::error(code::BUILD_FAILED, format!("the firmware could not be built: {first}"));
-    let tail: Vec<&str> = stderr.lines().take(60).collect();
+    // From the first error on: what warnings stand before it, and how long they are, says nothing.
+    let is_warning = |line: &&str| !line.starts_with("error") && !errors.is_empty();
+    let tail: Vec<&str> = stderr.lines().skip_while(is_warning).take(60).collect();
     failure = failure.at(Place::Other(tail.join("\n")));
     let help = if stderr.contains("failed to get")
         || stderr.contains("network")
@@ -335,6 +337,9 @@ mod tests {
         let lld = "error: linking with `rust-lld` failed\n  = note: rust-lld: error: section '.data' will not fit in region 'RAM': overflowed by 12 bytes\n\
                    rust-lld: error: section '.bss' will not fit in region 'RAM': overflowed by 46144 bytes";
         assert_eq!(parse_overflow(lld), Some(("RAM".into(), 46144)));
+        let after_warnings = format!("{}{lld}", "warning: never used\n".repeat(100));
+        let place = build_failed(&after_warnings).first().place_text();
+        assert_eq!(parse_overflow(&place), Some(("RAM".into(), 46144)));
         let gnu = "ld: region `FLASH' overflowed by 100 bytes";
         assert_eq!(parse_overflow(gnu), Some(("FLASH".into(), 100)));
         let memory =

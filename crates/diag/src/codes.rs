@@ -172,6 +172,7 @@ codes! {
     K0002 CODE_UNKNOWN Request;
     K0809 FOLDER_TAKEN Request;
     K0810 BOARD_NONE_FOUND Request;
+    K0812 USAGE Request;
 }
 
 pub(crate) use list::INTERNAL;

@@ -2,6 +2,7 @@
 
 use crate::measure;
 use crate::model::Model;
+use crate::table::bytes;
 use kinglet_boards::{Board, Class};
 use kinglet_codegen::Weights;
 use kinglet_decide::{
@@ -124,8 +125,8 @@ impl<'a> Fitting<'a> {
     /// for; those of the same core first among equals.
     fn other_boards(&mut self, board: &Board) -> Result<Vec<Remedy>> {
         let size = |board: &Board| {
-            let bytes = |region: Option<kinglet_boards::Region>| region.map_or(0, |r| r.bytes);
-            bytes(board.largest_ram()).saturating_add(bytes(board.largest_flash()))
+            let size = |region: Option<kinglet_boards::Region>| region.map_or(0, |r| r.bytes);
+            size(board.largest_ram()).saturating_add(size(board.largest_flash()))
         };
         let mut candidates: Vec<&Board> = kinglet_boards::all()
             .iter()
@@ -140,8 +141,9 @@ impl<'a> Fitting<'a> {
             if report.verdict != Verdict::Fits {
                 continue;
             }
-            let free =
-                |memory: &Memory| format!("{} of {} bytes free", memory.free, memory.region_bytes);
+            let free = |memory: &Memory| {
+                format!("{} of {} bytes free", bytes(memory.free), bytes(memory.region_bytes))
+            };
             let flash = report
                 .flash
                 .as_ref()

@@ -11,6 +11,7 @@ pub mod markup;
 pub mod measure;
 pub mod model;
 pub mod printed;
+pub mod report;
 pub mod table;
 pub mod timeline;
 pub mod verify;

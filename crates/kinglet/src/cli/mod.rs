@@ -9,12 +9,13 @@ mod doctor;
 mod explain;
 mod fit;
 mod inspect;
+mod report;
 mod run;
 mod show;
 mod verify;
 
 use clap::{Parser, Subcommand};
-use kinglet_diag::{Class, Diagnostic, Failure, Severity};
+use kinglet_diag::{Class, Diagnostic, Failure, Severity, code};
 use show::Show;
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ enum Command {
     Compile(compile::Args),
     Run(run::Args),
     Verify(verify::Args),
+    Report(report::Args),
     Explain(explain::Args),
     Boards(boards::Args),
     Doctor(doctor::Args),
@@ -79,10 +81,7 @@ pub fn main() -> ExitCode {
     report_panics_as_bugs();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(error) => return unparsed(&error),
     };
     let show = Show::new(&cli.global);
     let result = match &cli.command {
@@ -91,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Compile(args) => compile::run(args, &show),
         Command::Run(args) => run::run(args, &show),
         Command::Verify(args) => verify::run(args, &show),
+        Command::Report(args) => report::run(args, &show),
         Command::Explain(args) => explain::run(args, &show),
         Command::Boards(args) => boards::run(args, &show),
         Command::Doctor(args) => doctor::run(args, &show),
@@ -109,6 +109,25 @@ pub fn main() -> ExitCode {
             ExitCode::from(exit_code(&failure))
         }
     }
+}
+
+/// Arguments that cannot be parsed, or help and version, which are no error. A program that asked for JSON
+/// gets JSON.
+fn unparsed(error: &clap::Error) -> ExitCode {
+    let asked = std::env::args_os().any(|argument| argument == "--json");
+    if error.use_stderr() && asked {
+        let text = error.render().to_string();
+        let message: Vec<&str> =
+            text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim).collect();
+        let message = message.join(" ").trim().trim_start_matches("error: ").to_owned();
+        let failure = Diagnostic::error(code::USAGE, message)
+            .help("`kinglet COMMAND --help` lists arguments and options, with examples");
+        Show::new(&Global { json: true, deny: Vec::new(), color: "never".to_owned() })
+            .failure(&failure.into());
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn exit_code(failure: &Failure) -> u8 {

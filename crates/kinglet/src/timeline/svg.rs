@@ -180,7 +180,7 @@ impl Plot<'_> {
                 "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
                 x + 5.0,
                 top + 12.5,
-                escape(&clip(&label(buffer), room))
+                escape(&label(buffer, room))
             );
         }
         if height >= 28.0 && room >= 7 {
@@ -273,13 +273,17 @@ impl Plot<'_> {
     }
 }
 
-/// What a buffer is called in the picture: the first tensor's shape and the end of its name.
-fn label(buffer: &TimelineBuffer) -> String {
-    let Some(first) = buffer.tensors.first() else { return "scratch".to_owned() };
-    let Some((name, ty)) = first.rsplit_once(' ') else { return first.clone() };
+/// What a buffer is called in the picture: the first tensor's shape and, if there is room, the end of its
+/// name.
+fn label(buffer: &TimelineBuffer, room: usize) -> String {
+    let Some(first) = buffer.tensors.first() else { return clip("scratch", room) };
+    let Some((name, ty)) = first.rsplit_once(' ') else { return clip(first, room) };
+    let shape = dimensions(ty);
     let name = short(name);
     let last = name.trim_end_matches(";…").rsplit('/').find(|part| !part.is_empty());
-    format!("{} {}", dimensions(ty), last.unwrap_or_default())
+    let whole = format!("{shape} {}", last.unwrap_or_default());
+    // A name of two letters and a mark says nothing.
+    if shape.chars().count() + 4 > room { clip(&shape, room) } else { clip(&whole, room) }
 }
 
 /// `48×48×16` of `i8[1,48,48,16]`: leading ones say nothing.

@@ -1,0 +1,100 @@
+//! `fit` against the linked example: what is measured equals the ELF to the byte, what is predicted is as
+//! near as promised. Needs the emulator and the target; says so and passes where they are missing.
+
+use kinglet::fit::Fitting;
+use kinglet::measure;
+use kinglet::model::Model;
+use kinglet_boards::find;
+use kinglet_decide::{Basis, FitReport, Memory, Optimize, Settings, Verdict};
+use kinglet_device::{Elf, Emulation, State, doctor};
+use std::path::Path;
+use std::process::Command;
+
+const MODEL: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/machine_state/machine_state.tflite");
+const BOARD: &str = "mps2-an386";
+
+/// Whether firmware for a Cortex-M4F can be built and run here.
+fn can_measure() -> bool {
+    let checks = doctor(&["thumbv7em-none-eabihf"], &["qemu-system-arm"]);
+    let missing = checks.iter().find(|check| check.state == State::Missing);
+    if let Some(check) = missing {
+        println!("skipped: {}: {}", check.name, check.detail);
+    }
+    missing.is_none()
+}
+
+fn part(memory: &Memory, name: &str) -> u64 {
+    memory.parts.iter().find(|part| part.name == name).map_or(0, |part| part.bytes)
+}
+
+fn flash(report: &FitReport) -> &Memory {
+    report.flash.as_ref().expect("a microcontroller has flash")
+}
+
+#[test]
+fn cm_06_measured_figures_are_those_of_the_elf_and_predicted_ones_are_near() {
+    if !can_measure() {
+        return;
+    }
+    let model = Model::open(Path::new(MODEL)).expect("the project's model");
+    let board = find(BOARD).expect("a board");
+    for optimize in [Optimize::Size, Optimize::Speed] {
+        let mut fitting = Fitting::new(&model, Settings { optimize, ..Settings::default() });
+        let (program, weights) = fitting.program(board).expect("a program");
+        let linked = measure::example(&model, &program, board, optimize).expect("the example");
+        let needs = measure::device_needs(&program);
+        let memory = Emulation::of(board, needs).expect("an emulated board").machine.memory;
+        let sizes = Elf::read(&linked.elf).expect("the program").sizes(&memory);
+        let (measured, _) = fitting.measure(board).expect("an answer");
+        assert_eq!((measured.basis, measured.verdict), (Basis::Measured, Verdict::Fits));
+        let (ram, rom) = (&measured.ram, flash(&measured));
+        assert_eq!(rom.needed, sizes.flash);
+        assert_eq!(
+            ["code", "constants", "weights", "vectors"].map(|name| part(rom, name)),
+            [sizes.code, sizes.constants, sizes.weights, sizes.vectors]
+        );
+        assert_eq!(part(ram, "arena") + part(ram, "state"), sizes.arena);
+        assert_eq!(part(ram, "statics"), sizes.statics);
+        assert!(part(ram, "stack") > 0, "the stack is painted");
+
+        let predicted = fitting.predict(board).expect("an answer");
+        // Exact; blocks are linked as multiples of 16 bytes.
+        let whole = |bytes: u64| bytes.next_multiple_of(16);
+        for name in ["arena", "state"] {
+            assert_eq!(part(&predicted.ram, name), part(ram, name), "{name}");
+        }
+        assert_eq!(part(ram, "arena"), whole(program.arena_bytes as u64));
+        assert_eq!(part(flash(&predicted), "weights"), part(rom, "weights"));
+        assert_eq!(part(rom, "weights"), whole(weights));
+        let weights = whole(weights);
+        let (guess, truth) = (flash(&predicted).needed - weights, rom.needed - weights);
+        let off = guess.abs_diff(truth);
+        assert!(off <= 1024 || off * 10 <= truth, "{optimize:?}: {guess} for {truth}");
+    }
+}
+
+#[test]
+fn what_is_too_large_to_link_is_measured_all_the_same() {
+    if !can_measure() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("small.toml");
+    let text = "id = \"small\"\nname = \"Small\"\nvendor = \"V\"\nsoc = \"S\"\nclass = \"microcontroller\"\n\
+        core = \"cortex-m4f\"\n\n[[memory]]\nname = \"RAM\"\nkind = \"ram\"\nbytes = 2048\n\n\
+        [[memory]]\nname = \"ROM\"\nkind = \"flash\"\nbytes = 65536\n";
+    std::fs::write(&path, text).expect("a board file");
+    let output = Command::new(env!("CARGO_BIN_EXE_kinglet"))
+        .args(["fit", MODEL, "--measure", "--optimize", "size", "--json", "--board"])
+        .arg(&path)
+        .output()
+        .expect("kinglet starts");
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let report = &value["boards"][0];
+    assert_eq!((&report["basis"], &report["verdict"]), (&"measured".into(), &"too-large".into()));
+    let ram = &report["ram"];
+    assert_eq!(ram["missing"].as_u64(), ram["needed"].as_u64().map(|needed| needed - 2048));
+    assert_eq!(ram["error"], 0);
+}
