@@ -4,7 +4,7 @@ use crate::common::{Activation, Geometry, Padding, shape, small, touches_border}
 use crate::eval::{Evaluation, elements};
 use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
-use crate::quant::{channel_scales, per_tensor, quantize_multiplier};
+use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
 use crate::rewrite::{Border, is_neutral_in_sum};
 use crate::{pack, reference};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
@@ -105,18 +105,6 @@ impl Conv2d {
             window,
         })
     }
-}
-
-/// The real multiplier of each output channel; both products in f64, as the reference does.
-pub(crate) fn multipliers(
-    input: &Tensor,
-    scales: &[f32],
-    output: &Tensor,
-) -> Result<Vec<f64>, Refusal> {
-    let (input_scale, _) = per_tensor(input, "the input")?;
-    let (output_scale, _) = per_tensor(output, "the output")?;
-    let multiplier = |&s: &f32| f64::from(input_scale) * f64::from(s) / f64::from(output_scale);
-    Ok(scales.iter().map(multiplier).collect())
 }
 
 impl Operator for Conv2d {

@@ -1,11 +1,10 @@
 //! DEPTHWISE_CONV_2D: each input channel is convolved by itself.
 
 use crate::common::{Activation, Geometry, Padding, shape, small, touches_border};
-use crate::conv2d::multipliers;
 use crate::eval::{Evaluation, elements};
 use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
-use crate::quant::{channel_scales, per_tensor, quantize_multiplier};
+use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
 use crate::rewrite::{Border, is_neutral_in_sum};
 use crate::{pack, reference};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};

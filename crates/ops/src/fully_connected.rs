@@ -4,7 +4,7 @@ use crate::common::{Activation, small};
 use crate::eval::{Evaluation, elements};
 use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
-use crate::quant::{channel_scales, per_tensor, quantize_multiplier};
+use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
 use crate::{pack, reference};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::{FullyConnectedF32, FullyConnectedI8};
@@ -46,7 +46,7 @@ pub const DEFINITION: Definition = Definition {
             types: "i8, weights per tensor or per channel",
             rounding: "two roundings: doubling high multiply half up, then shift half away from zero",
             widths: "i32 sums, wrapping; the product of sum and multiplier is 64 bits; saturated to the fused activation's range",
-            tables: "multiplier from the f64 quotient of scales: per tensor, the product of the two input scales is rounded to f32 first; per channel it is not",
+            tables: "multiplier from the f64 quotient input scale x weight scale / output scale",
         },
         Numerics {
             types: "f32",
@@ -77,30 +77,6 @@ fn sizes(input: &Tensor, weights: &Tensor) -> Result<Sizes, Refusal> {
         )));
     }
     Ok(Sizes { depth, outputs })
-}
-
-/// The real multiplier of each output channel.
-fn multipliers(
-    input: &Tensor,
-    weights: &Tensor,
-    output: &Tensor,
-    outputs: usize,
-) -> Result<Vec<f64>, Refusal> {
-    let (input_scale, _) = per_tensor(input, "the input")?;
-    let (output_scale, _) = per_tensor(output, "the output")?;
-    let scales = channel_scales(weights, 0, outputs, "the weights")?;
-    let per_channel = weights.quantization.as_ref().is_some_and(|q| q.scales.len() > 1);
-    Ok(scales
-        .iter()
-        .map(|&scale| {
-            if per_channel {
-                f64::from(input_scale) * f64::from(scale) / f64::from(output_scale)
-            } else {
-                // The reference multiplies these two in f32.
-                f64::from(input_scale * scale) / f64::from(output_scale)
-            }
-        })
-        .collect())
 }
 
 impl Operator for FullyConnected {
@@ -141,7 +117,8 @@ impl Op for FullyConnected {
                 let (_, input_zero) = per_tensor(input, "the input")?;
                 let (_, output_zero) = per_tensor(output, "the output")?;
                 let (min, max) = self.activation.range_quantized(output)?;
-                let scale: Vec<_> = multipliers(input, weights, output, outputs)?
+                let scales = channel_scales(weights, 0, outputs, "the weights")?;
+                let scale: Vec<_> = multipliers(input, &scales, output)?
                     .into_iter()
                     .map(quantize_multiplier)
                     .collect();
@@ -209,7 +186,8 @@ impl Op for FullyConnected {
                 let (_, input_zero) = per_tensor(input, "the input")?;
                 let (_, output_zero) = per_tensor(output, "the output")?;
                 let (min, max) = self.activation.range_quantized(output)?;
-                let multipliers = multipliers(input, weights, output, outputs)?;
+                let scales = channel_scales(weights, 0, outputs, "the weights")?;
+                let multipliers = multipliers(input, &scales, output)?;
                 let words =
                     pack::channel_words(&rows, depth, bias.as_deref(), input_zero, &multipliers)?;
                 let weights = cx.constant(

@@ -88,6 +88,19 @@ pub fn channel_scales(
     }
 }
 
+/// The real multiplier of each output channel of a product of input and weights: the quotient
+/// `input scale x weight scale / output scale`, in f64 as the reference computes it.
+pub fn multipliers(
+    input: &Tensor,
+    weight_scales: &[f32],
+    output: &Tensor,
+) -> Result<Vec<f64>, Refusal> {
+    let (input_scale, _) = per_tensor(input, "the input")?;
+    let (output_scale, _) = per_tensor(output, "the output")?;
+    let multiplier = |&s: &f32| f64::from(input_scale) * f64::from(s) / f64::from(output_scale);
+    Ok(weight_scales.iter().map(multiplier).collect())
+}
+
 /// The least and greatest value of an integer element type.
 pub fn limits(dtype: DType) -> Option<(i32, i32)> {
     Some(match dtype {
