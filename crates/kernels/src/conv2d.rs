@@ -1,5 +1,6 @@
 //! Two-dimensional convolution, grouped or not: TFLite CONV_2D.
 
+use crate::chunks::Chunks;
 use crate::Window;
 use crate::dot::{self, ClampF32, Finish, Lane, RequantizeI8, Segments};
 
@@ -167,14 +168,14 @@ fn convolve<T: Lane, F: Finish<T>>(
     let out_len = (window.out_height as usize).wrapping_mul(row_len);
 
     for (image, out_image) in
-        input.chunks_exact(image_len.max(1)).zip(output.chunks_exact_mut(out_len.max(1)))
+        input.whole_chunks(image_len.max(1)).zip(output.whole_chunks_mut(out_len.max(1)))
     {
-        for (out_row, row) in (0u32..).zip(out_image.chunks_exact_mut(row_len.max(1))) {
-            for (out_column, pixel) in (0u32..).zip(row.chunks_exact_mut(out_channels)) {
-                let group_weights = weights.chunks_exact(depth.wrapping_mul(group_outputs).max(1));
-                let group_words = channels.chunks_exact(F::WORDS.wrapping_mul(group_outputs).max(1));
+        for (out_row, row) in (0u32..).zip(out_image.whole_chunks_mut(row_len.max(1))) {
+            for (out_column, pixel) in (0u32..).zip(row.whole_chunks_mut(out_channels)) {
+                let group_weights = weights.whole_chunks(depth.wrapping_mul(group_outputs).max(1));
+                let group_words = channels.whole_chunks(F::WORDS.wrapping_mul(group_outputs).max(1));
                 let parts =
-                    pixel.chunks_exact_mut(group_outputs).zip(group_weights.zip(group_words));
+                    pixel.whole_chunks_mut(group_outputs).zip(group_weights.zip(group_words));
                 for (group, (out, (weights, words))) in parts.enumerate() {
                     let taps = Taps {
                         window,

@@ -1,5 +1,6 @@
 //! Depthwise convolution, one output channel for each input channel: TFLite DEPTHWISE_CONV_2D.
 
+use crate::chunks::Chunks;
 use crate::Window;
 use crate::dot::{self, ClampF32, Finish, GROUP, Lane, RequantizeI8};
 
@@ -102,12 +103,12 @@ impl<T: Lane> Shape<'_, T> {
         let row_len = (window.out_width as usize).wrapping_mul(channels);
         let out_len = (window.out_height as usize).wrapping_mul(row_len);
         for (image, out_image) in
-            input.chunks_exact(image_len.max(1)).zip(output.chunks_exact_mut(out_len.max(1)))
+            input.whole_chunks(image_len.max(1)).zip(output.whole_chunks_mut(out_len.max(1)))
         {
             let mut row = 0u32.wrapping_sub(window.pad_top);
-            for out_row in out_image.chunks_exact_mut(row_len.max(1)) {
+            for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
                 let mut column = 0u32.wrapping_sub(window.pad_left);
-                for pixel in out_row.chunks_exact_mut(channels) {
+                for pixel in out_row.whole_chunks_mut(channels) {
                     let whole = window.is_whole(row, column);
                     let place = Place { row, column, whole };
                     self.outputs(place, image, weights, words, pixel, finish);
@@ -140,8 +141,8 @@ impl<T: Lane> Shape<'_, T> {
 
         let mut channel = 0usize;
         let tables = group_weights
-            .chunks_exact(taps.wrapping_mul(GROUP).max(1))
-            .zip(group_words.chunks_exact(F::WORDS.wrapping_mul(GROUP)));
+            .whole_chunks(taps.wrapping_mul(GROUP).max(1))
+            .zip(group_words.whole_chunks(F::WORDS.wrapping_mul(GROUP)));
         for (out, (weights, words)) in groups.iter_mut().zip(tables) {
             let [w0, w1, w2, w3] = dot::four(words, F::WORDS);
             let mut sums = [F::start(w0), F::start(w1), F::start(w2), F::start(w3)];
@@ -164,7 +165,7 @@ impl<T: Lane> Shape<'_, T> {
             channel = channel.wrapping_add(GROUP);
         }
 
-        let tables = rest_weights.chunks_exact(taps).zip(rest_words.chunks_exact(F::WORDS));
+        let tables = rest_weights.whole_chunks(taps).zip(rest_words.whole_chunks(F::WORDS));
         for (out, (weights, words)) in rest.iter_mut().zip(tables) {
             let mut sum = F::start(words);
             let padding = self.padding.map(|value| [value]);
@@ -199,7 +200,7 @@ impl<T: Lane> Shape<'_, T> {
             .wrapping_mul(channels)
             .wrapping_add(channel);
         let mut row = place.row;
-        for weights in weights.chunks_exact((window.width as usize).max(1)) {
+        for weights in weights.whole_chunks((window.width as usize).max(1)) {
             let mut start = row_start;
             if place.whole {
                 for weight in weights {

@@ -4,6 +4,7 @@
 //! four at a time and interleaved, so that one loaded input meets four neighboring weights; the one to
 //! three rows left over follow as they are. The sum over a group of four then needs two pointers.
 
+use crate::chunks::Chunks;
 /// Output channels computed at once.
 pub const GROUP: usize = 4;
 
@@ -81,8 +82,8 @@ pub fn outputs<T: Lane, F: Finish<T>>(
         .split_at_checked(groups.len().wrapping_mul(GROUP).wrapping_mul(depth))
         .unwrap_or((&[], &[]));
     let weights_and_words = group_weights
-        .chunks_exact(depth.wrapping_mul(GROUP).max(1))
-        .zip(group_channels.chunks_exact(F::WORDS.wrapping_mul(GROUP)));
+        .whole_chunks(depth.wrapping_mul(GROUP).max(1))
+        .zip(group_channels.whole_chunks(F::WORDS.wrapping_mul(GROUP)));
     for (out, (weights, words)) in groups.iter_mut().zip(weights_and_words) {
         let [w0, w1, w2, w3] = four(words, F::WORDS);
         let mut sums = [F::start(w0), F::start(w1), F::start(w2), F::start(w3)];
@@ -101,7 +102,7 @@ pub fn outputs<T: Lane, F: Finish<T>>(
         ];
     }
     let weights_and_words =
-        rest_weights.chunks_exact(depth).zip(rest_channels.chunks_exact(F::WORDS));
+        rest_weights.whole_chunks(depth).zip(rest_channels.whole_chunks(F::WORDS));
     for (out, (weights, words)) in rest.iter_mut().zip(weights_and_words) {
         let mut sum = F::start(words);
         let mut left = weights;
@@ -134,7 +135,7 @@ fn sum_group<T: Lane>(mut sums: [T::Sum; GROUP], segment: &[T], weights: &[T]) -
 /// Cuts a table of four entries into its entries; missing ones are empty.
 #[inline(always)]
 pub(crate) fn four<W>(words: &[W], each: usize) -> [&[W]; GROUP] {
-    let mut entries = words.chunks_exact(each.max(1));
+    let mut entries = words.whole_chunks(each.max(1));
     [
         entries.next().unwrap_or(&[]),
         entries.next().unwrap_or(&[]),

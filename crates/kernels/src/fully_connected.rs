@@ -1,5 +1,6 @@
 //! Matrix times vector: TFLite FULLY_CONNECTED.
 
+use crate::chunks::Chunks;
 use crate::dot::{self, ClampF32, Finish, Lane, RequantizeI8};
 
 kernel! {
@@ -76,7 +77,7 @@ fn rows<T: Lane, F: Finish<T>>(
 ) {
     let inputs = (inputs as usize).max(1);
     let outputs = (outputs as usize).max(1);
-    for (row, out) in input.chunks_exact(inputs).zip(output.chunks_exact_mut(outputs)) {
+    for (row, out) in input.whole_chunks(inputs).zip(output.whole_chunks_mut(outputs)) {
         dot::outputs(inputs, weights, channels, out, finish, row);
     }
 }

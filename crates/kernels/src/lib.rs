@@ -6,7 +6,8 @@
 //! bits.
 //!
 //! Rules for the code here, each of which keeps a panic out of the binary:
-//! - slices are cut by `get`, `chunks_exact`, `zip` and `split_at_checked`, never by index;
+//! - slices are cut by `get`, `whole_chunks` (not `chunks_exact`, which divides), `zip` and
+//!   `split_at_checked`, never by index;
 //! - a length that does not match means "nothing to do for what is missing";
 //! - integer arithmetic that could overflow is `wrapping_*` by choice.
 //!
@@ -17,6 +18,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod chunks;
 #[macro_use]
 pub mod declare;
 pub mod dot;
@@ -45,6 +47,7 @@ macro_rules! kernels {
         #[cfg(feature = "reflect")]
         pub const SOURCES: &[(&str, &str)] = &[
             ("lib.rs", include_str!("lib.rs")),
+            ("chunks.rs", include_str!("chunks.rs")),
             ("declare.rs", include_str!("declare.rs")),
             ("dot.rs", include_str!("dot.rs")),
             ("fixed.rs", include_str!("fixed.rs")),

@@ -1,5 +1,6 @@
 //! Means along one axis of `[outer, count, inner]`; operators bring others into that form: TFLite MEAN.
 
+use crate::chunks::Chunks;
 use crate::dot::GROUP;
 use crate::fixed::multiply_by_quantized_multiplier;
 
@@ -82,7 +83,7 @@ fn reduce<T: Copy, S: Copy>(
 ) {
     let inner = (inner as usize).max(1);
     let block_len = (count as usize).wrapping_mul(inner).max(1);
-    for (block, out) in input.chunks_exact(block_len).zip(output.chunks_exact_mut(inner)) {
+    for (block, out) in input.whole_chunks(block_len).zip(output.whole_chunks_mut(inner)) {
         let (groups, rest) = out.as_chunks_mut::<GROUP>();
         let mut first = 0usize;
         for out in groups {

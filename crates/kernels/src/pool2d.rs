@@ -2,6 +2,7 @@
 //!
 //! A window is cut at the border of the input: the padding neither counts nor is averaged.
 
+use crate::chunks::Chunks;
 use crate::Window;
 use crate::fixed::clamp_f32;
 
@@ -133,7 +134,7 @@ struct Taps<'a, T> {
 impl<T: Copy> Taps<'_, T> {
     #[inline(always)]
     fn each(&self, mut visit: impl FnMut(T)) {
-        for row in self.rows.chunks_exact(self.row_len.max(1)) {
+        for row in self.rows.whole_chunks(self.row_len.max(1)) {
             let taps = row.get(self.first..self.end).unwrap_or(&[]);
             for value in taps.iter().step_by(self.channels) {
                 visit(*value);
@@ -155,8 +156,8 @@ fn pool<T: Copy>(
     let image_len = (window.in_height as usize).wrapping_mul(row_len).max(1);
     let out_row_len = (window.out_width as usize).wrapping_mul(channels).max(1);
     let out_len = (window.out_height as usize).wrapping_mul(out_row_len).max(1);
-    for (image, out_image) in input.chunks_exact(image_len).zip(output.chunks_exact_mut(out_len)) {
-        for (out_row, row) in (0u32..).zip(out_image.chunks_exact_mut(out_row_len)) {
+    for (image, out_image) in input.whole_chunks(image_len).zip(output.whole_chunks_mut(out_len)) {
+        for (out_row, row) in (0u32..).zip(out_image.whole_chunks_mut(out_row_len)) {
             let (top, bottom) = span(
                 out_row,
                 window.stride_height,
@@ -166,7 +167,7 @@ fn pool<T: Copy>(
             );
             let rows =
                 image.get(top.wrapping_mul(row_len)..bottom.wrapping_mul(row_len)).unwrap_or(&[]);
-            for (out_column, pixel) in (0u32..).zip(row.chunks_exact_mut(channels)) {
+            for (out_column, pixel) in (0u32..).zip(row.whole_chunks_mut(channels)) {
                 let (left, right) = span(
                     out_column,
                     window.stride_width,

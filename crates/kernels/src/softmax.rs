@@ -1,5 +1,6 @@
 //! Softmax over the last axis: TFLite SOFTMAX.
 
+use crate::chunks::Chunks;
 use crate::fixed::doubling_high_mul;
 
 kernel! {
@@ -65,7 +66,7 @@ const SUM_BITS: u32 = 12;
 #[inline(always)]
 fn softmax_i8(p: &SoftmaxI8, input: &[i8], exponentials: &[i32], output: &mut [i8]) {
     let depth = (p.depth as usize).max(1);
-    for (row, out) in input.chunks_exact(depth).zip(output.chunks_exact_mut(depth)) {
+    for (row, out) in input.whole_chunks(depth).zip(output.whole_chunks_mut(depth)) {
         let norm = Norm::of(row, exponentials);
         for (to, from) in out.iter_mut().zip(row) {
             *to = norm.share::<8>(*from, exponentials).wrapping_sub(128).min(127) as i8;
@@ -75,7 +76,7 @@ fn softmax_i8(p: &SoftmaxI8, input: &[i8], exponentials: &[i32], output: &mut [i
 
 #[inline(always)]
 fn softmax_i8_in_place(p: &SoftmaxI8InPlace, data: &mut [i8], exponentials: &[i32]) {
-    for row in data.chunks_exact_mut((p.depth as usize).max(1)) {
+    for row in data.whole_chunks_mut((p.depth as usize).max(1)) {
         let norm = Norm::of(row, exponentials);
         for value in row {
             *value = norm.share::<8>(*value, exponentials).wrapping_sub(128).min(127) as i8;
@@ -86,7 +87,7 @@ fn softmax_i8_in_place(p: &SoftmaxI8InPlace, data: &mut [i8], exponentials: &[i3
 #[inline(always)]
 fn softmax_i8_i16(p: &SoftmaxI8I16, input: &[i8], exponentials: &[i32], output: &mut [i16]) {
     let depth = (p.depth as usize).max(1);
-    for (row, out) in input.chunks_exact(depth).zip(output.chunks_exact_mut(depth)) {
+    for (row, out) in input.whole_chunks(depth).zip(output.whole_chunks_mut(depth)) {
         let norm = Norm::of(row, exponentials);
         for (to, from) in out.iter_mut().zip(row) {
             *to = norm.share::<16>(*from, exponentials).wrapping_sub(32768).min(32767) as i16;
@@ -163,7 +164,7 @@ fn softmax_f32(p: &SoftmaxF32, input: &[f32], output: &mut [f32]) {
 
 #[inline(always)]
 fn softmax_f32_in_place(p: &SoftmaxF32InPlace, data: &mut [f32]) {
-    for row in data.chunks_exact_mut((p.depth as usize).max(1)) {
+    for row in data.whole_chunks_mut((p.depth as usize).max(1)) {
         // Not `f32::max`: a NaN is passed over as `std::max(max, x)` does.
         let max = row.iter().fold(f32::MIN, |max, &x| if max < x { x } else { max });
         let mut sum = 0.0;

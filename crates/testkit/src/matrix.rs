@@ -6,7 +6,7 @@ use kinglet::compare::Difference;
 use kinglet::engine::{BoardRun, on_board};
 use kinglet::model::{Model, read_file};
 use kinglet::verify::outputs_against_golden;
-use kinglet_device::{Count, Elf};
+use kinglet_device::{Count, Elf, OptLevel, Profile};
 use kinglet_diag::{Diagnostic, Result, code};
 use kinglet_formats::npz;
 use kinglet_program::Options;
@@ -22,6 +22,16 @@ pub const BOARDS: [&str; 7] = [
     "mps2-an505",
     "mps3-an547",
     "riscv32-virt",
+];
+
+/// The compiler's settings for which no panic is promised.
+pub const PROFILES: [Profile; 6] = [
+    Profile { opt_level: OptLevel::Size, lto: true },
+    Profile { opt_level: OptLevel::Size, lto: false },
+    Profile { opt_level: OptLevel::Two, lto: true },
+    Profile { opt_level: OptLevel::Two, lto: false },
+    Profile { opt_level: OptLevel::Three, lto: true },
+    Profile { opt_level: OptLevel::Three, lto: false },
 ];
 
 /// One model on one board.
@@ -94,12 +104,12 @@ pub fn is_float(model: &Model) -> bool {
 ///
 /// # Errors
 /// What cannot be built or run, and a difference (`K0806`).
-pub fn check(pair: &Pair) -> Result<usize> {
+pub fn check(pair: &Pair, profile: Profile) -> Result<usize> {
     let model = Model::open(&pair.model)?;
     let arrays = npz::read_npz(&read_file(&pair.cases)?)?;
     let batch = Batch::from_arrays(&arrays, &model.graph, Numbers::Raw)?;
     let board = kinglet_boards::find(pair.board)?;
-    let run = BoardRun { count: Count::Nothing, ..BoardRun::default() };
+    let run = BoardRun { count: Count::Nothing, profile, ..BoardRun::default() };
     let output = on_board(&model, board, &batch, &run)?;
     if let Some(measured) = &output.measured {
         Elf::read(&measured.firmware)?.require_no_panic()?;

@@ -1,9 +1,10 @@
 //! The device matrix: models on emulated boards against the goldens.
 //!
-//! `device [--all] [--seed HEX] [--board B ...] [SUBSTRING ...]`. Without `--all`, a part chosen by the
-//! commit.
+//! `device [--all] [--seed HEX] [--board B ...] [--every-profile] [SUBSTRING ...]`. Without `--all`, a part
+//! chosen by the commit. Each pair is built with one of the settings for which no panic is promised, in
+//! turn; with `--every-profile`, with all of them.
 
-use kinglet_testkit::matrix::{Pair, check, pairs, rotating};
+use kinglet_testkit::matrix::{PROFILES, Pair, check, pairs, rotating};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 
@@ -12,6 +13,7 @@ const PART: usize = 60;
 
 fn main() -> ExitCode {
     let mut all = false;
+    let mut every_profile = false;
     let mut seed = None;
     let mut boards = Vec::new();
     let mut wanted: Vec<String> = Vec::new();
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--all" => all = true,
+            "--every-profile" => every_profile = true,
             "--seed" => seed = args.next().and_then(|hex| u64::from_str_radix(&hex, 16).ok()),
             "--board" => boards.extend(args.next()),
             _ => wanted.push(arg),
@@ -39,8 +42,16 @@ fn main() -> ExitCode {
     } else {
         list.sort_by(|a, b| (a.board, &a.model).cmp(&(b.board, &b.model)));
     }
-    let total = list.len();
-    let queue = Mutex::new(list.into_iter());
+    let mut work = Vec::new();
+    for (index, pair) in list.into_iter().enumerate() {
+        if every_profile {
+            work.extend(PROFILES.map(|profile| (pair.clone(), profile)));
+        } else {
+            work.push((pair, PROFILES[index % PROFILES.len()]));
+        }
+    }
+    let total = work.len();
+    let queue = Mutex::new(work.into_iter());
     let failed = Mutex::new(Vec::new());
     // Two at a time: one builds while the other runs.
     std::thread::scope(|scope| {
@@ -48,13 +59,16 @@ fn main() -> ExitCode {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().ok().and_then(|mut queue| queue.next());
-                    let Some(pair) = next else { break };
-                    match check(&pair) {
-                        Ok(values) => println!("equal  {}: {values} values", pair.label()),
+                    let Some((pair, profile)) = next else { break };
+                    let lto = if profile.lto { " with LTO" } else { "" };
+                    let label =
+                        format!("{}, opt-level {}{lto}", pair.label(), profile.opt_level.as_toml());
+                    match check(&pair, profile) {
+                        Ok(values) => println!("equal  {label}: {values} values"),
                         Err(failure) => {
-                            println!("FAILED {}: {}", pair.label(), failure.first());
+                            println!("FAILED {label}: {}", failure.first());
                             if let Ok(mut failed) = failed.lock() {
-                                failed.push(pair.label());
+                                failed.push(label);
                             }
                         }
                     }
