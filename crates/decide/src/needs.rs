@@ -146,11 +146,10 @@ pub(crate) fn predict_from(
     match table.entry(core, settings.optimize.level()) {
         Some((entry, stand_in)) => {
             add_measured(&mut needs, entry, program);
-            if let Some(note) = stand_in {
-                // Another core's code may well differ by a third.
-                needs.code_error += needs.code / 3;
-                needs.stack_error += needs.stack / 3;
-                needs.notes.push(note);
+            if let Some(stand_in) = stand_in {
+                needs.code_error += rounded(needs.code as f64 * stand_in.error);
+                needs.stack_error += rounded(needs.stack as f64 * stand_in.error);
+                needs.notes.push(stand_in.note);
             }
         }
         None => needs.notes.push("nothing was measured: code and stack are not counted".to_owned()),

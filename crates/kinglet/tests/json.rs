@@ -136,8 +136,8 @@ fn every_command_prints_the_keys_of_its_page() {
         let (example, after) = example.split_once("\n```").expect("its end");
         if std::env::var_os("KINGLET_BLESS").is_some() {
             let mut value = value;
-            let home = std::env::var("HOME").unwrap_or_else(|_| "/home/me".to_owned());
-            let places = [(folder.path().display().to_string(), "/home/me"), (home, "/home/me")];
+            let home = std::env::var("HOME").unwrap_or_else(|_| "~".to_owned());
+            let places = [(folder.path().display().to_string(), "~"), (home, "~")];
             shorten(&mut value, &places);
             let text = format!("{before}```json\n{value:#}\n```{after}");
             let path = repository("docs/json").join(format!("{name}.md"));

@@ -1,6 +1,6 @@
 //! `kinglet fit MODEL --board B...`
 
-use super::{Done, Show};
+use super::{Done, Progress, Show};
 use crate::fit::Fitting;
 use crate::model::Model;
 use crate::table::{Align, Table, bytes, short};
@@ -53,6 +53,8 @@ pub(super) fn run(args: &Args, show: &Show) -> Result<Done> {
     let mut remarks: Vec<Diagnostic> = model.remarks.clone();
     for board in &boards {
         let report = if args.measure {
+            let _progress =
+                Progress::start(show, format!("building and running the example for {}", board.id));
             let (report, notes) = fitting.measure(board)?;
             remarks.extend(notes);
             report

@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod fit;
 mod inspect;
+mod progress;
 mod report;
 mod run;
 mod show;
@@ -16,6 +17,7 @@ mod verify;
 
 use clap::{Parser, Subcommand};
 use kinglet_diag::{Class, Diagnostic, Failure, Severity, code};
+use progress::Progress;
 use show::Show;
 use std::process::ExitCode;
 

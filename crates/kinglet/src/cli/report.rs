@@ -1,6 +1,6 @@
 //! `kinglet report MODEL --board B... -o FILE.html`
 
-use super::{Done, Show};
+use super::{Done, Progress, Show};
 use crate::batch::{Batch, Numbers};
 use crate::engine::EngineName;
 use crate::files;
@@ -79,6 +79,10 @@ pub(super) fn run(args: &Args, show: &Show) -> Result<Done> {
         let mut fitting = Fitting::new(&model, settings);
         for board in &boards {
             if args.measure {
+                let _progress = Progress::start(
+                    show,
+                    format!("building and running the example for {}", board.id),
+                );
                 let (report, notes) = fitting.measure(board)?;
                 remarks.extend(notes);
                 fits.push(report);
@@ -87,8 +91,11 @@ pub(super) fn run(args: &Args, show: &Show) -> Result<Done> {
             }
         }
     }
-    let checks: Vec<Check> =
-        engines.iter().map(|engine| Check::of(&model, engine, &batch)).collect();
+    let check = |engine: &EngineName| {
+        let _progress = Progress::start(show, format!("running on {engine}"));
+        Check::of(&model, engine, &batch)
+    };
+    let checks: Vec<Check> = engines.iter().map(check).collect();
     // Clap asks for one at least.
     let first = boards.first().ok_or_else(|| kinglet_diag::bug("a report without a board"))?;
     let report = Report::new(&model, first, fits, checks)?;

@@ -24,6 +24,11 @@ impl Show {
         Self { json: global.json, color }
     }
 
+    /// Whether a person watches standard error.
+    pub(super) fn is_watched(&self) -> bool {
+        !self.json && std::io::stderr().is_terminal()
+    }
+
     /// A result for people: data on standard output.
     pub fn text(&self, text: &str) {
         if !self.json {

@@ -62,17 +62,21 @@ fn run() -> Result<bool> {
     if check {
         return Ok(compare(&models, &boards));
     }
-    let fresh = code_table(&models, &boards, &mut |line| println!("{line}"))?;
-    let mut table = CodeTable { compiler: fresh.compiler, ..CodeTable::embedded().clone() };
-    for entry in fresh.entries {
-        table.entries.retain(|old| (&old.core, &old.level) != (&entry.core, &entry.level));
-        table.entries.push(entry);
-    }
-    table.entries.sort_by(|a, b| (&a.core, &a.level).cmp(&(&b.core, &b.level)));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../decide/data/code.toml");
-    std::fs::write(&path, table.to_toml()).map_err(|error| {
-        kinglet_diag::bug(format!("{} cannot be written: {error}", path.display()))
-    })?;
+    let unusable = |why: String| kinglet_diag::bug(format!("{}: {why}", path.display()));
+    for board in boards {
+        let fresh = code_table(&models, &[board], &mut |line| println!("{line}"))?;
+        // After each core, so that a run that is broken off leaves what it has.
+        let text = std::fs::read_to_string(&path).map_err(|error| unusable(error.to_string()))?;
+        let mut table = CodeTable::parse(&text).unwrap_or_default();
+        table.compiler = fresh.compiler;
+        for entry in fresh.entries {
+            table.entries.retain(|old| (&old.core, &old.level) != (&entry.core, &entry.level));
+            table.entries.push(entry);
+        }
+        table.entries.sort_by(|a, b| (&a.core, &a.level).cmp(&(&b.core, &b.level)));
+        std::fs::write(&path, table.to_toml()).map_err(|error| unusable(error.to_string()))?;
+    }
     Ok(true)
 }
 
