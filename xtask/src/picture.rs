@@ -39,7 +39,7 @@ pub(crate) fn picture() -> Outcome {
 }
 
 fn svg(lines: &[(bool, String)]) -> String {
-    let (width, line_height) = (820, 19);
+    let (width, line_height) = (880, 19);
     let height = 52 + lines.len() * line_height;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
