@@ -88,7 +88,7 @@ impl Cache {
                 std::fs::create_dir_all(cache.root.join(folder))?;
             }
             if !cache.root.join("CACHEDIR.TAG").exists() {
-                let tag = "Signature: 8a477f597d28d172789f06886806bc55\n# Kinglet's build cache; `kinglet cache clear` empties it.\n";
+                let tag = "Signature: 8a477f597d28d172789f06886806bc55\n# Kinglet's build cache; `kinglet cache --clear` empties it.\n";
                 std::fs::write(cache.root.join("CACHEDIR.TAG"), tag)?;
             }
             Ok(())

@@ -131,6 +131,21 @@ fn fit_names_boards_that_it_would_say_yes_to() {
 }
 
 #[test]
+fn fit_names_the_nearest_miss_where_no_board_has_room() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let board = small_board(folder.path(), 2560, 1 << 20);
+    let far = folder.path().join("far");
+    std::fs::create_dir(&far).expect("a folder");
+    let smaller = small_board(&far, 1024, 1 << 20);
+    let (status, value) = json(&["fit", MODEL, "-b", &smaller, "-b", &board]);
+    assert_eq!(status, Some(1));
+    let missing = &value["boards"][1]["ram"]["missing"];
+    assert_eq!((&value["nearest_miss"]["missing"], missing.is_u64()), (missing, true));
+    let (_, value) = json(&["fit", MODEL, "-b", &smaller, "-b", "nucleo-f446re"]);
+    assert!(value["nearest_miss"].is_null());
+}
+
+#[test]
 fn cm_05_fit_refuses_floats_without_a_unit_for_them() {
     let (status, value) = json(&["fit", FLOAT_MODEL, "--board", "raspberry-pi-pico"]);
     assert_eq!((status, &value["boards"][0]["verdict"]), (Some(1), &"refused".into()));

@@ -12,10 +12,10 @@ use std::path::PathBuf;
 /// Say whether a model fits boards, what is missing by how much, and what would help
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Nothing is built: arena, state and weights are exact, code and stack come from a measured table, with its
-error. --measure builds the example for the board, runs it once in the emulator, and takes every figure
-from the linked program and the painted stack. RAM is judged by the largest contiguous region, less what
-the board reserves. Exit status 1 when any board says no.
+Nothing is built: arena, state and weights are exact, code and stack come from a measured
+table, with its error. --measure builds the example for the board, runs it once in the emulator,
+and takes every figure from the linked program and the painted stack. RAM is judged by the
+largest contiguous region, less what the board reserves. Exit status 1 when any board says no.
 
 Examples:
   kinglet fit model.tflite --board nucleo-f446re
@@ -71,11 +71,25 @@ pub(super) fn run(args: &Args, show: &Show) -> Result<Done> {
             "model": model.path.display().to_string(),
             "model_sha256": model.digest,
             "fits": reports.iter().all(|report| report.verdict == Verdict::Fits),
+            "nearest_miss": nearest_miss(&reports).map(|report| json!({
+                "board": report.board.id,
+                "missing": report.missing(),
+            })),
             "boards": reports,
         }),
     );
     let no = reports.iter().any(|report| report.verdict != Verdict::Fits);
     Ok(Done { no, remarks, ..Done::default() })
+}
+
+/// Where no board has room: the one that lacks the least. Boards that were refused for another reason lack
+/// nothing.
+fn nearest_miss(reports: &[FitReport]) -> Option<&FitReport> {
+    if reports.iter().any(|report| report.verdict == Verdict::Fits) {
+        return None;
+    }
+    let large = reports.iter().filter(|report| report.verdict == Verdict::TooLarge);
+    large.min_by_key(|report| report.missing())
 }
 
 /// One line a board, then what there is to say of each that does not fit, or of the only one.
@@ -110,6 +124,9 @@ fn text(model: &Model, reports: &[FitReport]) -> String {
         _ => "predicted, nothing was built",
     };
     let mut text = format!("{}: {basis}\n\n{table}", model.path.display());
+    if let (Some(report), true) = (nearest_miss(reports), reports.len() > 1) {
+        text.push_str(&format!("\nnearest miss: {}: {}\n", report.board.id, report.answer));
+    }
     for report in reports {
         if reports.len() == 1 || report.verdict != Verdict::Fits {
             text.push('\n');
@@ -153,7 +170,7 @@ fn detail(text: &mut String, report: &FitReport) {
                 "         {:>10}  {} {}\n",
                 bytes(tensor.bytes),
                 tensor.ty,
-                tensor.name
+                short(&tensor.name)
             ));
         }
     }

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 /// Show what is in a model: types, scales, operators, work, weights, and memory over time
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A model with operators that are not supported is described as far as its file goes, with everything that
-stands in the way; that is no error here.
+A model with operators that are not supported is described as far as its file goes, with
+everything that stands in the way; that is no error here.
 
 Examples:
   kinglet inspect model.tflite

@@ -15,9 +15,9 @@ use std::path::PathBuf;
 /// Write a page about a model: what it is, where it fits, how it was verified, what comes out
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-One HTML file that loads nothing and runs no script. Without --engine, `native` and each board's own
-program on this machine are compared with `reference`; --engine qemu:BOARD adds the firmware itself.
-Exit status 1 when an engine differs; a board that is too small is a result, not a failure.
+One HTML file that loads nothing and runs no script. Without --engine, `native` and each board's
+own program on this machine are compared with `reference`; --engine qemu:BOARD takes the firmware
+itself. Exit status 1 when an engine differs; a board that is too small is a result, not a failure.
 
 Examples:
   kinglet report model.tflite --board nucleo-f446re -o report.html
