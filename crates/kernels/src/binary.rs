@@ -2,8 +2,10 @@
 //! for inputs of the same shape, with the output in place of the first input, and for inputs that are
 //! repeated along axes (broadcast).
 
-use crate::fixed::rounding_shift_right;
-use crate::fixed::{clamp_f32, doubling_high_mul, multiply_by_quantized_multiplier};
+use crate::fixed::{
+    clamp_f32, doubling_high_mul, high_mul_round, multiply_by_quantized_multiplier,
+    rounding_shift_right,
+};
 
 /// How two inputs meet an output without gaps: nested loops, the last axis innermost.
 struct Broadcast<'a> {
@@ -124,17 +126,46 @@ macro_rules! binary {
 }
 
 binary! {
-    /// A sum of two quantized inputs, of which the first has the greater scale (or the same).
+    /// A sum or difference of two int8 inputs, of which the first has the greater scale (or the same).
     ///
-    /// `(a - a_zero_point) * a_factor + b_sign * scaled(b)`, brought to the output by a multiplier below
-    /// one. TensorFlow Lite multiplies the input of the greater scale by exactly one half, so that its
-    /// share of the sum is a whole number without any rounding: that is `a_factor`, negative where it is
-    /// subtracted.
-    AddScale {
+    /// TensorFlow Lite shifts both inputs left by 20, multiplies them, adds, and multiplies the sum. The
+    /// input of the greater scale is multiplied by exactly one half, so that its share of the sum is a
+    /// whole number without any rounding. What is multiplied stays below 2^28, which [`scaled`] needs.
+    AddScaleI8 {
+        /// What a step of the first input adds to the sum: 2^19, or -2^19 where it is subtracted.
+        a_factor: i32,
+        /// What the first input's zero point takes from the sum: `-zero_point * a_factor`.
+        a_offset: i32,
+        /// The second input's zero point, negative and shifted left by 20.
+        b_offset: i32,
+        /// Multiplier of the second input, as [`scaled`] takes it.
+        b_multiplier: i32,
+        /// Scale of the second input, as [`scaled`] takes it.
+        b_scale: i32,
+        /// 1, or -1 where the second input is subtracted.
+        b_sign: i32,
+        /// Multiplier of the sum, as [`scaled`] takes it.
+        multiplier: i32,
+        /// Scale of the sum, as [`scaled`] takes it.
+        scale: i32,
+        /// Zero point of the output.
+        zero_point: i32,
+        /// Least output.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+    } [
+    /// int8 sum or difference.
+    i8: add_i8 AddI8, add_i8_in_place AddI8InPlace, add_i8_broadcast AddI8Broadcast
+        = |scale, a, b| scale.apply(i32::from(a), i32::from(b)) as i8;
+    ]
+
+    /// A sum or difference of two int16 inputs, of which the first has the greater scale (or the same):
+    /// as for int8, with a left shift of 15.
+    AddScaleI16 {
         /// Zero point of the first input, which has the greater scale (or the same).
         a_zero_point: i32,
-        /// What a step of the first input adds to the sum: half a step at the left shift of 20 (8-bit)
-        /// or 15 (16-bit), negative where it is subtracted.
+        /// What a step of the first input adds to the sum: 2^14, or -2^14 where it is subtracted.
         a_factor: i32,
         /// Zero point of the second input.
         b_zero_point: i32,
@@ -155,13 +186,9 @@ binary! {
         /// Greatest output.
         max: i32,
     } [
-    /// int8 sum or difference.
-    i8: add_i8 AddI8, add_i8_in_place AddI8InPlace, add_i8_broadcast AddI8Broadcast
-        = |scale, a, b| scale.apply::<20>(i32::from(a), i32::from(b)) as i8;
-
     /// int16 sum or difference.
     i16: add_i16 AddI16, add_i16_in_place AddI16InPlace, add_i16_broadcast AddI16Broadcast
-        = |scale, a, b| scale.apply::<15>(i32::from(a), i32::from(b)) as i16;
+        = |scale, a, b| scale.apply(i32::from(a), i32::from(b)) as i16;
     ]
 
     /// A product of two quantized inputs.
@@ -231,11 +258,34 @@ binary! {
     ]
 }
 
-impl AddScale {
+/// `round(round(x * m / 2^31) / 2^right)`, the first rounding half up, the second half away from zero, for
+/// `x` between -2^29 and 2^29: `twice_multiplier` is `2 * m` (mod 2^32) with `m` from 2^30 to 2^31,
+/// `scale` is `2^(30 - right)`, or 0 for more than 30.
+#[inline(always)]
+pub fn scaled(x: i32, twice_multiplier: i32, scale: i32) -> i32 {
+    // Half a doubled multiplier less 2^32 is one more of `x`.
+    let high = high_mul_round(x, twice_multiplier).wrapping_add(x);
+    // A quarter of a step down makes of half up half away from zero, and of a whole number itself.
+    high_mul_round(high.wrapping_shl(2).wrapping_add(high >> 31), scale)
+}
+
+impl AddScaleI8 {
     #[inline(always)]
-    fn apply<const LEFT_SHIFT: u32>(&self, a: i32, b: i32) -> i32 {
+    fn apply(&self, a: i32, b: i32) -> i32 {
+        let b = b.wrapping_shl(20).wrapping_add(self.b_offset);
+        let b = scaled(b, self.b_multiplier, self.b_scale);
+        let a = a.wrapping_mul(self.a_factor).wrapping_add(self.a_offset);
+        let sum = a.wrapping_add(b.wrapping_mul(self.b_sign));
+        let scaled = scaled(sum, self.multiplier, self.scale);
+        scaled.wrapping_add(self.zero_point).max(self.min).min(self.max)
+    }
+}
+
+impl AddScaleI16 {
+    #[inline(always)]
+    fn apply(&self, a: i32, b: i32) -> i32 {
         let a = a.wrapping_sub(self.a_zero_point).wrapping_mul(self.a_factor);
-        let b = b.wrapping_sub(self.b_zero_point).wrapping_shl(LEFT_SHIFT);
+        let b = b.wrapping_sub(self.b_zero_point).wrapping_shl(15);
         let b = rounding_shift_right(doubling_high_mul(b, self.b_multiplier), self.b_shift);
         let sum = a.wrapping_add(b.wrapping_mul(self.b_sign));
         let scaled = rounding_shift_right(doubling_high_mul(sum, self.multiplier), self.shift);
@@ -299,54 +349,79 @@ mod tests {
     use std::vec;
     use std::vec::Vec;
 
-    fn add_scale() -> impl Strategy<Value = AddI8> {
-        (
-            (-128i32..128, any::<bool>(), -128i32..128, (1 << 30)..=i32::MAX, 0u32..20),
-            (any::<bool>(), (1 << 30)..=i32::MAX, 10u32..32, -128i32..128, -128i32..0, 0i32..128),
-        )
-            .prop_map(
-                |((a_zero_point, add, b_zero_point, b_multiplier, b_shift), rest)| {
-                    let (b_add, multiplier, shift, zero_point, min, max) = rest;
-                    AddI8 {
-                        a_zero_point,
-                        a_factor: if add { 1 << 19 } else { -(1 << 19) },
-                        b_zero_point,
-                        b_multiplier,
-                        b_shift,
-                        b_sign: if b_add { 1 } else { -1 },
-                        multiplier,
-                        shift,
-                        zero_point,
-                        min,
-                        max,
-                    }
-                },
-            )
+    /// What a sum is made of, before it is a kernel's parameters.
+    #[derive(Clone, Copy, Debug)]
+    struct Sum {
+        zero_points: [i32; 3],
+        signs: [i32; 2],
+        b: (i32, u32),
+        sum: (i32, u32),
+        min: i32,
+        max: i32,
     }
 
-    /// The sum as TensorFlow Lite spells it, both inputs rescaled, in 128 bits.
-    fn plain_add(p: &AddI8, a: i8, b: i8) -> i8 {
-        let scaled = |value: i8, zero_point: i32, multiplier: i32, shift: u32| {
-            let shifted = (i32::from(value) - zero_point) << 20;
-            rescale(shifted, multiplier, -i32::try_from(shift).unwrap())
-        };
-        let a = scaled(a, p.a_zero_point, 1 << 30, 0) * i128::from(p.a_factor.signum());
-        let b = scaled(b, p.b_zero_point, p.b_multiplier, p.b_shift) * i128::from(p.b_sign);
-        let sum = i32::try_from(a + b).unwrap();
-        let scaled = rescale(sum, p.multiplier, -i32::try_from(p.shift).unwrap());
-        (scaled + i128::from(p.zero_point)).clamp(p.min.into(), p.max.into()) as i8
+    impl Sum {
+        fn kernel(&self) -> AddI8 {
+            let scale = |right: u32| if right > 30 { 0 } else { 1 << (30 - right) };
+            AddI8 {
+                a_factor: self.signs[0] << 19,
+                a_offset: -self.zero_points[0] * (self.signs[0] << 19),
+                b_offset: -(self.zero_points[1] << 20),
+                b_multiplier: self.b.0.wrapping_mul(2),
+                b_scale: scale(self.b.1),
+                b_sign: self.signs[1],
+                multiplier: self.sum.0.wrapping_mul(2),
+                scale: scale(self.sum.1),
+                zero_point: self.zero_points[2],
+                min: self.min,
+                max: self.max,
+            }
+        }
+
+        /// As TensorFlow Lite spells it, both inputs rescaled, in 128 bits.
+        fn plain(&self, a: i8, b: i8) -> i8 {
+            let input = |i: usize, value: i8, (multiplier, right): (i32, u32)| {
+                let shifted = (i32::from(value) - self.zero_points[i]) << 20;
+                rescale(shifted, multiplier, -right.cast_signed()) * i128::from(self.signs[i])
+            };
+            let sum = i32::try_from(input(0, a, (1 << 30, 0)) + input(1, b, self.b)).unwrap();
+            let scaled = rescale(sum, self.sum.0, -self.sum.1.cast_signed());
+            let output = scaled + i128::from(self.zero_points[2]);
+            output.clamp(self.min.into(), self.max.into()) as i8
+        }
+    }
+
+    fn sums() -> impl Strategy<Value = Sum> {
+        let sign = || prop_oneof![Just(1), Just(-1)];
+        let multiplier = || (1 << 30)..=i32::MAX;
+        (
+            prop::array::uniform3(-128i32..128),
+            [sign(), sign()],
+            (multiplier(), 0u32..32),
+            (multiplier(), 0u32..32),
+            -128i32..0,
+            0i32..128,
+        )
+            .prop_map(|(zero_points, signs, b, sum, min, max)| Sum {
+                zero_points,
+                signs,
+                b,
+                sum,
+                min,
+                max,
+            })
     }
 
     proptest! {
         #[test]
-        fn sums_are_the_references(scale in add_scale(), seed: u64, len in 0usize..40) {
+        fn sums_are_the_references(sum in sums(), seed: u64, len in 0usize..40) {
             let (a, b) = (bytes(seed, len), bytes(!seed, len));
-            let expected: Vec<i8> = a.iter().zip(&b).map(|(&a, &b)| plain_add(&scale, a, b)).collect();
+            let expected: Vec<i8> = a.iter().zip(&b).map(|(&a, &b)| sum.plain(a, b)).collect();
             let mut output = vec![0; len];
-            scale.run(&a, &b, &mut output);
+            sum.kernel().run(&a, &b, &mut output);
             prop_assert_eq!(&output, &expected);
             output.copy_from_slice(&a);
-            scale.in_place().run(&mut output, &b);
+            sum.kernel().in_place().run(&mut output, &b);
             prop_assert_eq!(&output, &expected);
         }
 

@@ -1,38 +1,71 @@
 //! Two-dimensional convolution, grouped or not: TFLite CONV_2D.
 
-use crate::chunks::Chunks;
 use crate::Window;
-use crate::dot::{self, ClampF32, Finish, Lane, RequantizeI8, Segments};
+use crate::chunks::Chunks;
+use crate::dot::{self, ClampF32, Finish, Lane, RequantizeAnyI8, RequantizeI8};
+use crate::window::offset;
 
-kernel! {
-    /// int8 convolution. Input and output NHWC; weights are rows of `height x width x channels of a
-    /// group`, packed group by group as [`crate::dot`] says; `channels` as in
-    /// [`crate::FullyConnectedI8`]. `padding` holds the input's zero point once for each input channel
-    /// of a group and stands for every tap outside the input.
-    conv2d_i8 version 1
-    params Conv2dI8 {
-        /// How the window slides.
-        window: Window,
-        /// Input channels.
-        in_channels: u32,
-        /// Output channels.
-        out_channels: u32,
-        /// Groups: output channels of a group see only the input channels of that group.
-        groups: u32,
-        /// Zero point of the output.
-        output_zero_point: i32,
-        /// Least output.
-        min: i32,
-        /// Greatest output.
-        max: i32,
-    }
-    operands (
-        input input: i8,
-        constant weights: i8,
-        constant channels: i32,
-        constant padding: i8,
-        output output: i8,
-    )
+/// Declares the kernel for one form of the channel table.
+macro_rules! conv2d_i8 {
+    ($(#[$doc:meta])* $name:ident $Params:ident $Finish:ident) => {
+        kernel! {
+            /// int8 convolution. Input and output NHWC; weights are rows of `height x width x channels
+            /// of a group`, group by group. `padding` holds the input's zero point, as often as a row of
+            /// the window has inputs, and stands for every tap outside the input.
+            ///
+            $(#[$doc])*
+            $name version 1
+            params $Params {
+                /// How the window slides.
+                window: Window,
+                /// Input channels.
+                in_channels: u32,
+                /// Output channels.
+                out_channels: u32,
+                /// Groups: output channels of a group see only the input channels of that group.
+                groups: u32,
+                /// Zero point of the output.
+                output_zero_point: i32,
+                /// Least output.
+                min: i32,
+                /// Greatest output.
+                max: i32,
+            }
+            operands (
+                input input: i8,
+                constant weights: i8,
+                constant channels: i32,
+                constant padding: i8,
+                output output: i8,
+            )
+        }
+
+        #[inline(always)]
+        fn $name(
+            p: &$Params,
+            input: &[i8],
+            weights: &[i8],
+            channels: &[i32],
+            padding: &[i8],
+            output: &mut [i8],
+        ) {
+            let finish = $Finish::new(p.output_zero_point, p.min, p.max);
+            let (words, _) = channels.as_chunks();
+            Shape::new(&p.window, p.in_channels, p.out_channels, p.groups)
+                .convolve(input, weights, words, padding, output, &finish);
+        }
+    };
+}
+
+conv2d_i8! {
+    /// Weights and the table of channels are packed as [`crate::dot`] says; all multipliers are
+    /// below one quarter.
+    conv2d_i8 Conv2dI8 RequantizeI8
+}
+
+conv2d_i8! {
+    /// As [`Conv2dI8`], for any multiplier.
+    conv2d_any_i8 Conv2dAnyI8 RequantizeAnyI8
 }
 
 kernel! {
@@ -62,20 +95,6 @@ kernel! {
 }
 
 #[inline(always)]
-fn conv2d_i8(
-    p: &Conv2dI8,
-    input: &[i8],
-    weights: &[i8],
-    channels: &[i32],
-    padding: &[i8],
-    output: &mut [i8],
-) {
-    let finish = RequantizeI8 { zero_point: p.output_zero_point, min: p.min, max: p.max };
-    let shape = Shape { window: &p.window, in_channels: p.in_channels, out_channels: p.out_channels, groups: p.groups };
-    convolve(&shape, input, weights, channels, padding, output, &finish);
-}
-
-#[inline(always)]
 fn conv2d_f32(
     p: &Conv2dF32,
     input: &[f32],
@@ -85,111 +104,289 @@ fn conv2d_f32(
     output: &mut [f32],
 ) {
     let finish = ClampF32 { min: p.min, max: p.max };
-    let shape = Shape { window: &p.window, in_channels: p.in_channels, out_channels: p.out_channels, groups: p.groups };
-    convolve(&shape, input, weights, bias, padding, output, &finish);
+    Shape::new(&p.window, p.in_channels, p.out_channels, p.groups)
+        .convolve(input, weights, bias, padding, output, &finish);
 }
+
+/// Inputs of one output place that are gathered before they are used: what first layers with their few
+/// channels need, whose windows are many short runs of the input.
+const PATCH: usize = 96;
 
 struct Shape<'a> {
     window: &'a Window,
-    in_channels: u32,
-    out_channels: u32,
-    groups: u32,
-}
-
-/// What one output place sees of the input.
-struct Taps<'a, T> {
-    window: &'a Window,
-    image: &'a [T],
-    padding: &'a [T],
     in_channels: usize,
-    /// First input channel and number of input channels of the group.
-    first_channel: usize,
+    out_channels: usize,
+    /// Input and output channels of a group.
     group_channels: usize,
-    out_row: u32,
-    out_column: u32,
+    group_outputs: usize,
+    /// Inputs of one output.
+    depth: usize,
 }
 
-impl<T> Segments<T> for Taps<'_, T> {
+/// One output place: the first row and column of its window, wrapped when they are in the padding, and
+/// the first input channel.
+#[derive(Clone, Copy)]
+struct Place {
+    row: u32,
+    column: u32,
+    channel: usize,
+}
+
+impl<'a> Shape<'a> {
     #[inline(always)]
-    fn each(&self, mut visit: impl FnMut(&[T])) {
-        let row_len = (self.window.in_width as usize).wrapping_mul(self.in_channels);
-        let whole = if self.group_channels == self.in_channels {
-            self.window.whole_columns(self.out_column)
-        } else {
-            None
-        };
-        for tap_row in 0..self.window.height {
-            let row = self.window.input_row(self.out_row, tap_row).and_then(|row| {
-                let start = row.wrapping_mul(row_len);
-                self.image.get(start..start.wrapping_add(row_len))
+    fn new(window: &'a Window, in_channels: u32, out_channels: u32, groups: u32) -> Self {
+        let groups = groups.max(1);
+        let group_channels = (in_channels / groups) as usize;
+        let taps = (window.height as usize).wrapping_mul(window.width as usize);
+        Self {
+            window,
+            in_channels: in_channels as usize,
+            out_channels: (out_channels as usize).max(1),
+            group_channels,
+            group_outputs: ((out_channels / groups) as usize).max(1),
+            depth: taps.wrapping_mul(group_channels),
+        }
+    }
+
+    #[inline(always)]
+    fn convolve<T: Lane, F: Finish<T>>(
+        &self,
+        mut input: &[T],
+        weights: &[T],
+        words: &[F::Words],
+        padding: &[T],
+        output: &mut [T],
+        finish: &F,
+    ) {
+        let window = self.window;
+        let image_len = (window.in_height as usize)
+            .wrapping_mul(window.in_width as usize)
+            .wrapping_mul(self.in_channels);
+        let row_len = (window.out_width as usize).wrapping_mul(self.out_channels);
+        let out_len = (window.out_height as usize).wrapping_mul(row_len);
+        let mut buffer = [T::ZERO; PATCH];
+        for out_image in output.whole_chunks_mut(out_len.max(1)) {
+            let Some((image, later)) = input.split_at_checked(image_len) else { return };
+            input = later;
+            let mut row = 0u32.wrapping_sub(window.pad_top);
+            for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
+                let mut column = 0u32.wrapping_sub(window.pad_left);
+                for pixel in out_row.whole_chunks_mut(self.out_channels) {
+                    let mut place = Place { row, column, channel: 0 };
+                    let (mut weights, mut words) = (weights, words);
+                    for out in pixel.whole_chunks_mut(self.group_outputs) {
+                        match buffer.get_mut(..self.depth) {
+                            Some(patch) => {
+                                self.gather(place, image, padding, patch);
+                                dot::outputs(patch, weights, words, out, finish);
+                            }
+                            None => {
+                                self.outputs(place, image, padding, weights, words, out, finish)
+                            }
+                        }
+                        place.channel = place.channel.wrapping_add(self.group_channels);
+                        let of_group = self.depth.wrapping_mul(self.group_outputs);
+                        weights = weights.get(of_group..).unwrap_or(&[]);
+                        words = words.get(self.group_outputs..).unwrap_or(&[]);
+                    }
+                    column = column.wrapping_add(window.stride_width);
+                }
+                row = row.wrapping_add(window.stride_height);
+            }
+        }
+    }
+
+    /// Copies the inputs of one place side by side.
+    #[inline(never)]
+    fn gather<T: Lane>(&self, place: Place, image: &[T], padding: &[T], patch: &mut [T]) {
+        // No `copy_from_slice`: the runs are short, and a general `memcpy` is larger than this kernel.
+        let mut left = patch;
+        self.each_segment(place, image, padding, |segment| {
+            let (words, rest) = segment.as_chunks::<4>();
+            for word in words {
+                let Some((to, later)) = core::mem::take(&mut left).split_first_chunk_mut() else {
+                    return;
+                };
+                *to = *word;
+                left = later;
+            }
+            for value in rest {
+                let Some((to, later)) = core::mem::take(&mut left).split_first_mut() else {
+                    return;
+                };
+                *to = *value;
+                left = later;
+            }
+        });
+    }
+
+    /// All output channels of a group at one place, from as many runs of the input as the window has.
+    #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "the operands of the kernel and what it keeps")]
+    fn outputs<T: Lane, F: Finish<T>>(
+        &self,
+        place: Place,
+        image: &[T],
+        padding: &[T],
+        weights: &[T],
+        words: &[F::Words],
+        output: &mut [T],
+        finish: &F,
+    ) {
+        let four = |(): &mut (), mut sums, mut rows: &[T]| {
+            self.each_segment(place, image, padding, |segment| {
+                let used = segment.len().wrapping_mul(dot::GROUP);
+                let (now, later) = rows.split_at_checked(used).unwrap_or((&[], &[]));
+                rows = later;
+                dot::add_segment(&mut sums, segment, now);
             });
-            if let (Some(row), Some(column)) = (row, whole) {
-                // All taps of this row lie side by side in the input.
-                let start = column.wrapping_mul(self.in_channels);
-                let len = (self.window.width as usize).wrapping_mul(self.in_channels);
-                visit(row.get(start..start.wrapping_add(len)).unwrap_or(&[]));
-                continue;
+            sums
+        };
+        let one = |(): &mut (), mut sum, mut row: &[T]| {
+            self.each_segment(place, image, padding, |segment| {
+                let (now, later) = row.split_at_checked(segment.len()).unwrap_or((&[], &[]));
+                row = later;
+                sum = dot::add_row(sum, segment, now);
+            });
+            sum
+        };
+        dot::each_group(self.depth, weights, words, output, finish, &mut (), four, one);
+    }
+
+    /// Hands out the inputs of one place, run by run, in the order of the weights.
+    #[inline(always)]
+    fn each_segment<T>(
+        &self,
+        place: Place,
+        image: &[T],
+        padding: &[T],
+        mut visit: impl FnMut(&[T]),
+    ) {
+        let window = self.window;
+        let step = (window.dilation_width as usize).wrapping_mul(self.in_channels);
+        let row_len = (window.in_width as usize).wrapping_mul(self.in_channels);
+        let row_step = (window.dilation_height as usize).wrapping_mul(row_len);
+        // Taps of a row that lie side by side in the input are one run, and so are those in the padding.
+        let adjacent = self.group_channels == self.in_channels && window.dilation_width == 1;
+        let mut row_start = offset(place.row)
+            .wrapping_mul(row_len)
+            .wrapping_add(offset(place.column).wrapping_mul(self.in_channels))
+            .wrapping_add(place.channel);
+        let mut row = place.row;
+        for _ in 0..window.height {
+            let (mut left, mut start, mut column) = (window.width, row_start, place.column);
+            while left > 0 {
+                let inside = row < window.in_height && column < window.in_width;
+                let run = if !adjacent {
+                    1
+                } else if inside {
+                    left.min(window.in_width.wrapping_sub(column))
+                } else if row < window.in_height {
+                    // Up to the first column of the input; far more where the window is beyond it.
+                    left.min(0u32.wrapping_sub(column))
+                } else {
+                    left
+                };
+                let len = (run as usize).wrapping_mul(self.group_channels);
+                let values = if inside {
+                    image.get(start..start.wrapping_add(len))
+                } else {
+                    padding.get(..len)
+                };
+                visit(values.unwrap_or(&[]));
+                start = start.wrapping_add((run as usize).wrapping_mul(step));
+                column = column.wrapping_add(run.wrapping_mul(window.dilation_width));
+                left = left.wrapping_sub(run);
             }
-            for tap_column in 0..self.window.width {
-                let tap = row.zip(self.window.input_column(self.out_column, tap_column)).and_then(
-                    |(row, column)| {
-                        let start =
-                            column.wrapping_mul(self.in_channels).wrapping_add(self.first_channel);
-                        row.get(start..start.wrapping_add(self.group_channels))
-                    },
-                );
-                visit(tap.unwrap_or(self.padding));
-            }
+            row_start = row_start.wrapping_add(row_step);
+            row = row.wrapping_add(window.dilation_height);
         }
     }
 }
 
-#[inline(always)]
-fn convolve<T: Lane, F: Finish<T>>(
-    shape: &Shape<'_>,
-    input: &[T],
-    weights: &[T],
-    channels: &[F::Word],
-    padding: &[T],
-    output: &mut [T],
-    finish: &F,
-) {
-    let window = shape.window;
-    let in_channels = shape.in_channels as usize;
-    let out_channels = (shape.out_channels as usize).max(1);
-    let groups = (shape.groups as usize).max(1);
-    let group_channels = in_channels / groups;
-    let group_outputs = (out_channels / groups).max(1);
-    let depth =
-        (window.height as usize).wrapping_mul(window.width as usize).wrapping_mul(group_channels);
-    let image_len =
-        (window.in_height as usize).wrapping_mul(window.in_width as usize).wrapping_mul(in_channels);
-    let row_len = (window.out_width as usize).wrapping_mul(out_channels);
-    let out_len = (window.out_height as usize).wrapping_mul(row_len);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{bytes, interleave, naive_sum, requantize, tables, windows};
+    use proptest::prelude::*;
+    use std::vec;
+    use std::vec::Vec;
 
-    for (image, out_image) in
-        input.whole_chunks(image_len.max(1)).zip(output.whole_chunks_mut(out_len.max(1)))
-    {
-        for (out_row, row) in (0u32..).zip(out_image.whole_chunks_mut(row_len.max(1))) {
-            for (out_column, pixel) in (0u32..).zip(row.whole_chunks_mut(out_channels)) {
-                let group_weights = weights.whole_chunks(depth.wrapping_mul(group_outputs).max(1));
-                let group_words = channels.whole_chunks(F::WORDS.wrapping_mul(group_outputs).max(1));
-                let parts =
-                    pixel.whole_chunks_mut(group_outputs).zip(group_weights.zip(group_words));
-                for (group, (out, (weights, words))) in parts.enumerate() {
-                    let taps = Taps {
-                        window,
-                        image,
-                        padding,
-                        in_channels,
-                        first_channel: group.wrapping_mul(group_channels),
-                        group_channels,
-                        out_row,
-                        out_column,
-                    };
-                    dot::outputs(depth, weights, words, out, finish, taps);
+    proptest! {
+        #[test]
+        fn any_window_is_the_plain_sum(
+            window in windows(),
+            batches in 1usize..3,
+            (groups, group_channels, group_outputs) in (1usize..4, 1usize..12, 1usize..7),
+            zero: i8,
+            seed: u64,
+        ) {
+            let (channels, outputs) = (groups * group_channels, groups * group_outputs);
+            let image = (window.in_height * window.in_width) as usize * channels;
+            let taps = (window.height * window.width) as usize;
+            let depth = taps * group_channels;
+            let places = (window.out_height * window.out_width) as usize;
+            let input = bytes(seed, image * batches);
+            let rows = bytes(!seed, depth * outputs);
+            let [plain, any] = tables(outputs);
+            let mut expected = Vec::new();
+            let mut plain_sums = Vec::new();
+            for batch in input.chunks_exact(image) {
+                for place in 0..places {
+                    for output in 0..outputs {
+                        let first = output / group_outputs * group_channels;
+                        let row = &rows[output * depth..];
+                        let term = |tap: usize, pixel: Option<&[i8]>| -> i32 {
+                            let products = (0..group_channels).map(|c| {
+                                let value = pixel.map_or(zero, |pixel| pixel[first + c]);
+                                i32::from(value) * i32::from(row[tap * group_channels + c])
+                            });
+                            products.sum()
+                        };
+                        let sum = naive_sum(&window, batch, channels, place, term);
+                        // Whole numbers below 2^24 are exact in f32.
+                        plain_sums.push((sum as f32 + output as f32).clamp(-30_000.0, 20_000.0));
+                        expected.push(requantize(sum, &any[output * 3..], -5, -120, 100));
+                    }
                 }
             }
+            let packed: Vec<i8> = rows
+                .chunks_exact(depth * group_outputs)
+                .flat_map(|rows| interleave(rows, depth))
+                .collect();
+            let padding = vec![zero; window.width as usize * group_channels];
+            let kernel = Conv2dI8 {
+                window,
+                in_channels: channels as u32,
+                out_channels: outputs as u32,
+                groups: groups as u32,
+                output_zero_point: -5,
+                min: -120,
+                max: 100,
+            };
+            let mut output = vec![0; expected.len()];
+            kernel.run(&input, &packed, &plain, &padding, &mut output);
+            prop_assert_eq!(&output, &expected);
+
+            let Conv2dI8 {
+                window, in_channels, out_channels, groups, output_zero_point, min, max,
+            } = kernel;
+            let kernel = Conv2dAnyI8 {
+                window, in_channels, out_channels, groups, output_zero_point, min, max,
+            };
+            kernel.run(&input, &packed, &any, &padding, &mut output);
+            prop_assert_eq!(&output, &expected);
+
+            let floats = |values: &[i8]| values.iter().map(|&v| f32::from(v)).collect::<Vec<f32>>();
+            let bias: Vec<f32> = (0..out_channels).map(|o| o as f32).collect();
+            let mut sums = vec![0.0; plain_sums.len()];
+            Conv2dF32 { window, in_channels, out_channels, groups, min: -30_000.0, max: 20_000.0 }
+                .run(&floats(&input), &floats(&packed), &bias, &floats(&padding), &mut sums);
+            prop_assert_eq!(&sums, &plain_sums);
+
+            // Fewer elements than the shape says: no panic.
+            kernel.run(input.get(1..).unwrap_or(&[]), &packed, &any, &padding, &mut output);
+            kernel.run(&input, packed.get(1..).unwrap_or(&[]), &any, &[], &mut output);
         }
     }
 }

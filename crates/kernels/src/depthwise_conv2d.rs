@@ -1,34 +1,71 @@
 //! Depthwise convolution, one output channel for each input channel: TFLite DEPTHWISE_CONV_2D.
 
-use crate::chunks::Chunks;
 use crate::Window;
-use crate::dot::{self, ClampF32, Finish, GROUP, Lane, RequantizeI8};
+use crate::chunks::Chunks;
+use crate::dot::{self, ClampF32, Finish, GROUP, Lane, RequantizeAnyI8, RequantizeI8};
+use crate::window::offset;
 
-kernel! {
-    /// int8 depthwise convolution: output channel `c` sees input channel `c` only.
-    ///
-    /// Weights are rows of `height x width` elements, one row for each channel, packed as
-    /// [`crate::dot`] says; `channels` as in [`crate::FullyConnectedI8`].
-    depthwise_conv2d_i8 version 1
-    params DepthwiseConv2dI8 {
-        /// How the window slides.
-        window: Window,
-        /// Channels of input and output.
-        channels: u32,
-        /// Zero point of the input: the value of the padding.
-        input_zero_point: i8,
-        /// Zero point of the output.
-        output_zero_point: i32,
-        /// Least output.
-        min: i32,
-        /// Greatest output.
-        max: i32,
-    }
-    operands (input input: i8, constant weights: i8, constant words: i32, output output: i8)
+/// Declares the kernel for one form of the channel table.
+macro_rules! depthwise_conv2d_i8 {
+    ($(#[$doc:meta])* $name:ident $Params:ident $Finish:ident) => {
+        kernel! {
+            /// int8 depthwise convolution: output channel `c` sees input channel `c` only. Weights are
+            /// rows of `height x width` elements, one row for each channel. `padding` holds the input's
+            /// zero point once for each channel and stands for every tap outside the input.
+            ///
+            $(#[$doc])*
+            $name version 1
+            params $Params {
+                /// How the window slides.
+                window: Window,
+                /// Channels of input and output.
+                channels: u32,
+                /// Zero point of the output.
+                output_zero_point: i32,
+                /// Least output.
+                min: i32,
+                /// Greatest output.
+                max: i32,
+            }
+            operands (
+                input input: i8,
+                constant weights: i8,
+                constant words: i32,
+                constant padding: i8,
+                output output: i8,
+            )
+        }
+
+        #[inline(always)]
+        fn $name(
+            p: &$Params,
+            input: &[i8],
+            weights: &[i8],
+            words: &[i32],
+            padding: &[i8],
+            output: &mut [i8],
+        ) {
+            let finish = $Finish::new(p.output_zero_point, p.min, p.max);
+            let (words, _) = words.as_chunks();
+            Shape { window: &p.window, channels: p.channels as usize, padding }
+                .convolve(input, weights, words, output, &finish);
+        }
+    };
+}
+
+depthwise_conv2d_i8! {
+    /// Weights and the table of channels are packed as [`crate::dot`] says; all multipliers are
+    /// below one quarter.
+    depthwise_conv2d_i8 DepthwiseConv2dI8 RequantizeI8
+}
+
+depthwise_conv2d_i8! {
+    /// As [`DepthwiseConv2dI8`], for any multiplier.
+    depthwise_conv2d_any_i8 DepthwiseConv2dAnyI8 RequantizeAnyI8
 }
 
 kernel! {
-    /// f32 depthwise convolution; operands as in [`DepthwiseConv2dI8`].
+    /// f32 depthwise convolution; operands as in [`DepthwiseConv2dI8`], `padding` is zeros.
     depthwise_conv2d_f32 version 1
     params DepthwiseConv2dF32 {
         /// How the window slides.
@@ -40,21 +77,13 @@ kernel! {
         /// Greatest output.
         max: f32,
     }
-    operands (input input: f32, constant weights: f32, constant bias: f32, output output: f32)
-}
-
-#[inline(always)]
-fn depthwise_conv2d_i8(
-    p: &DepthwiseConv2dI8,
-    input: &[i8],
-    weights: &[i8],
-    words: &[i32],
-    output: &mut [i8],
-) {
-    let finish = RequantizeI8 { zero_point: p.output_zero_point, min: p.min, max: p.max };
-    let shape =
-        Shape { window: &p.window, channels: p.channels, padding: Some(p.input_zero_point) };
-    shape.convolve(input, weights, words, output, &finish);
+    operands (
+        input input: f32,
+        constant weights: f32,
+        constant bias: f32,
+        constant padding: f32,
+        output output: f32,
+    )
 }
 
 #[inline(always)]
@@ -63,55 +92,59 @@ fn depthwise_conv2d_f32(
     input: &[f32],
     weights: &[f32],
     bias: &[f32],
+    padding: &[f32],
     output: &mut [f32],
 ) {
     let finish = ClampF32 { min: p.min, max: p.max };
-    let shape = Shape { window: &p.window, channels: p.channels, padding: None };
-    shape.convolve(input, weights, bias, output, &finish);
+    Shape { window: &p.window, channels: p.channels as usize, padding }
+        .convolve(input, weights, bias, output, &finish);
 }
 
 struct Shape<'a, T> {
     window: &'a Window,
-    channels: u32,
-    /// What a tap in the padding counts as; `None` leaves it out.
-    padding: Option<T>,
+    channels: usize,
+    padding: &'a [T],
 }
 
-/// One output place: the first row and column of its window, wrapped when they are in the padding.
+/// One output place: an image, and the first row and column of its window there, which have wrapped
+/// when they are in the padding.
 #[derive(Clone, Copy)]
-struct Place {
+struct Place<'a, T> {
+    image: &'a [T],
     row: u32,
     column: u32,
-    whole: bool,
 }
 
-impl<T: Lane> Shape<'_, T> {
+/// Taps that are found once for all channels of an output place.
+const TAPS: usize = 32;
+
+impl<'a, T: Lane> Shape<'a, T> {
     #[inline(always)]
     fn convolve<F: Finish<T>>(
         &self,
-        input: &[T],
+        mut input: &'a [T],
         weights: &[T],
-        words: &[F::Word],
+        words: &[F::Words],
         output: &mut [T],
         finish: &F,
     ) {
         let window = self.window;
-        let channels = (self.channels as usize).max(1);
+        let channels = self.channels.max(1);
         let image_len = (window.in_height as usize)
             .wrapping_mul(window.in_width as usize)
             .wrapping_mul(channels);
         let row_len = (window.out_width as usize).wrapping_mul(channels);
         let out_len = (window.out_height as usize).wrapping_mul(row_len);
-        for (image, out_image) in
-            input.whole_chunks(image_len.max(1)).zip(output.whole_chunks_mut(out_len.max(1)))
-        {
+        let mut taps = [self.padding; TAPS];
+        for out_image in output.whole_chunks_mut(out_len.max(1)) {
+            let Some((image, later)) = input.split_at_checked(image_len) else { return };
+            input = later;
             let mut row = 0u32.wrapping_sub(window.pad_top);
             for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
                 let mut column = 0u32.wrapping_sub(window.pad_left);
                 for pixel in out_row.whole_chunks_mut(channels) {
-                    let whole = window.is_whole(row, column);
-                    let place = Place { row, column, whole };
-                    self.outputs(place, image, weights, words, pixel, finish);
+                    let place = Place { image, row, column };
+                    self.outputs(place, &mut taps, weights, words, pixel, finish);
                     column = column.wrapping_add(window.stride_width);
                 }
                 row = row.wrapping_add(window.stride_height);
@@ -120,123 +153,120 @@ impl<T: Lane> Shape<'_, T> {
     }
 
     /// All channels of one output place.
-    #[inline(always)]
+    #[inline(never)]
     fn outputs<F: Finish<T>>(
         &self,
-        place: Place,
-        image: &[T],
+        place: Place<'a, T>,
+        taps: &mut [&'a [T]; TAPS],
         weights: &[T],
-        words: &[F::Word],
+        words: &[F::Words],
         pixel: &mut [T],
         finish: &F,
     ) {
-        let window = self.window;
-        let taps = (window.height as usize).wrapping_mul(window.width as usize).max(1);
-        let (groups, rest) = pixel.as_chunks_mut::<GROUP>();
-        let grouped = groups.len().wrapping_mul(GROUP);
-        let (group_weights, rest_weights) =
-            weights.split_at_checked(grouped.wrapping_mul(taps)).unwrap_or((&[], &[]));
-        let (group_words, rest_words) =
-            words.split_at_checked(grouped.wrapping_mul(F::WORDS)).unwrap_or((&[], &[]));
-
-        let mut channel = 0usize;
-        let tables = group_weights
-            .whole_chunks(taps.wrapping_mul(GROUP).max(1))
-            .zip(group_words.whole_chunks(F::WORDS.wrapping_mul(GROUP)));
-        for (out, (weights, words)) in groups.iter_mut().zip(tables) {
-            let [w0, w1, w2, w3] = dot::four(words, F::WORDS);
-            let mut sums = [F::start(w0), F::start(w1), F::start(w2), F::start(w3)];
-            let (weights, _) = weights.as_chunks::<GROUP>();
-            let padding = self.padding.map(|value| [value; GROUP]);
-            self.each_tap(place, image, channel, padding, weights, |values, weight| {
-                sums = [
-                    T::accumulate(sums[0], values[0], weight[0]),
-                    T::accumulate(sums[1], values[1], weight[1]),
-                    T::accumulate(sums[2], values[2], weight[2]),
-                    T::accumulate(sums[3], values[3], weight[3]),
-                ];
-            });
-            *out = [
-                finish.finish(sums[0], w0),
-                finish.finish(sums[1], w1),
-                finish.finish(sums[2], w2),
-                finish.finish(sums[3], w3),
-            ];
-            channel = channel.wrapping_add(GROUP);
-        }
-
-        let tables = rest_weights.whole_chunks(taps).zip(rest_words.whole_chunks(F::WORDS));
-        for (out, (weights, words)) in rest.iter_mut().zip(tables) {
-            let mut sum = F::start(words);
-            let padding = self.padding.map(|value| [value]);
-            self.each_tap(place, image, channel, padding, weights, |values, &weight| {
-                sum = T::accumulate(sum, values[0], weight);
-            });
-            *out = finish.finish(sum, words);
-            channel = channel.wrapping_add(1);
-        }
+        let count = (self.window.height as usize).wrapping_mul(self.window.width as usize);
+        self.find(place, 0, taps);
+        let mut state = (taps, 0usize);
+        let four = |(taps, channel): &mut (&mut [&'a [T]; TAPS], usize), mut sums, rows: &[T]| {
+            let (mut rows, _) = rows.as_chunks::<GROUP>();
+            let mut first = 0usize;
+            while let Some((block, later)) = rows.split_at_checked(rows.len().min(TAPS)) {
+                if count > TAPS {
+                    self.find(place, first, taps);
+                }
+                add_group(&mut sums, taps, *channel, block);
+                if later.is_empty() {
+                    break;
+                }
+                first = first.wrapping_add(TAPS);
+                rows = later;
+            }
+            *channel = channel.wrapping_add(GROUP);
+            sums
+        };
+        let one = |(taps, channel): &mut (&mut [&'a [T]; TAPS], usize), mut sum, mut row: &[T]| {
+            let mut first = 0usize;
+            while let Some((block, later)) = row.split_at_checked(row.len().min(TAPS)) {
+                if count > TAPS {
+                    self.find(place, first, taps);
+                }
+                for (tap, &weight) in taps.iter().zip(block) {
+                    if let Some(value) = tap.get(*channel) {
+                        sum = T::accumulate(sum, value.widen(), weight);
+                    }
+                }
+                if later.is_empty() {
+                    break;
+                }
+                first = first.wrapping_add(TAPS);
+                row = later;
+            }
+            *channel = channel.wrapping_add(1);
+            sum
+        };
+        dot::each_group(count, weights, words, pixel, finish, &mut state, four, one);
     }
 
-    /// Hands each tap's weight to `visit` with the inputs from `channel` on.
-    #[inline(always)]
-    fn each_tap<W, const N: usize>(
-        &self,
-        place: Place,
-        image: &[T],
-        channel: usize,
-        padding: Option<[T; N]>,
-        weights: &[W],
-        mut visit: impl FnMut(&[T; N], &W),
-    ) {
+    /// Finds the inputs of the taps from number `first` on: all channels, and what follows in the row.
+    #[inline(never)]
+    fn find(&self, place: Place<'a, T>, first: usize, taps: &mut [&'a [T]; TAPS]) {
         let window = self.window;
-        let channels = self.channels as usize;
-        let tap_step = (window.dilation_width as usize).wrapping_mul(channels);
-        let row_step = (window.dilation_height as usize)
-            .wrapping_mul(window.in_width as usize)
-            .wrapping_mul(channels);
-        let mut row_start = crate::window::offset(place.row)
-            .wrapping_mul(window.in_width as usize)
-            .wrapping_add(crate::window::offset(place.column))
-            .wrapping_mul(channels)
-            .wrapping_add(channel);
+        let step = (window.dilation_width as usize).wrapping_mul(self.channels);
+        let row_len = (window.in_width as usize).wrapping_mul(self.channels);
+        let mut number = 0usize.wrapping_sub(first);
         let mut row = place.row;
-        for weights in weights.whole_chunks((window.width as usize).max(1)) {
-            let mut start = row_start;
-            if place.whole {
-                for weight in weights {
-                    if let Some(values) = values(image, start) {
-                        visit(values, weight);
-                    }
-                    start = start.wrapping_add(tap_step);
-                }
+        for _ in 0..window.height {
+            let start = offset(row).wrapping_mul(row_len);
+            let line = if row < window.in_height {
+                place.image.get(start..start.wrapping_add(row_len)).unwrap_or(&[])
             } else {
-                let mut column = place.column;
-                for weight in weights {
-                    let inside = row < window.in_height && column < window.in_width;
-                    let tap = if inside { values(image, start) } else { padding.as_ref() };
-                    if let Some(values) = tap {
-                        visit(values, weight);
-                    }
-                    start = start.wrapping_add(tap_step);
-                    column = column.wrapping_add(window.dilation_width);
+                &[]
+            };
+            let mut at = offset(place.column).wrapping_mul(self.channels);
+            for _ in 0..window.width {
+                if let Some(tap) = taps.get_mut(number) {
+                    // A column in the padding lies outside of the row, whether it has wrapped or not.
+                    *tap = match line.get(at..) {
+                        Some(values) if !values.is_empty() => values,
+                        _ => self.padding,
+                    };
                 }
+                number = number.wrapping_add(1);
+                at = at.wrapping_add(step);
             }
-            row_start = row_start.wrapping_add(row_step);
             row = row.wrapping_add(window.dilation_height);
         }
     }
 }
 
-/// `N` neighboring elements.
-#[inline(always)]
-fn values<T, const N: usize>(image: &[T], start: usize) -> Option<&[T; N]> {
-    image.get(start..)?.first_chunk()
+/// Adds the products of four neighboring channels, from `channel` on, at some taps to their sums.
+///
+/// Not inlined: the loop needs every register of the smaller cores. Its three ways out keep LLVM from
+/// unrolling it, for which there are no registers.
+#[inline(never)]
+fn add_group<T: Lane>(
+    sums: &mut [T::Sum; GROUP],
+    taps: &[&[T]; TAPS],
+    channel: usize,
+    rows: &[[T; GROUP]],
+) {
+    let [mut s0, mut s1, mut s2, mut s3] = *sums;
+    let mut taps = taps.iter();
+    for [w0, w1, w2, w3] in rows {
+        let Some(tap) = taps.next() else { break };
+        let values = tap.get(channel..channel.wrapping_add(GROUP));
+        let Some(&[x0, x1, x2, x3]) = values else { break };
+        s0 = T::accumulate(s0, x0.widen(), *w0);
+        s1 = T::accumulate(s1, x1.widen(), *w1);
+        s2 = T::accumulate(s2, x2.widen(), *w2);
+        s3 = T::accumulate(s3, x3.widen(), *w3);
+    }
+    *sums = [s0, s1, s2, s3];
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{bytes, naive_sum, requantize, windows};
+    use crate::testing::{bytes, naive_sum, requantize, tables, windows};
     use proptest::prelude::*;
     use std::vec::Vec;
 
@@ -254,10 +284,9 @@ mod tests {
             let out_places = (window.out_height * window.out_width) as usize;
             let input = bytes(seed, image * batches);
             let rows = bytes(seed ^ 1, taps * channels);
-            let words: Vec<i32> = (0..channels as i32)
-                .flat_map(|c| [c * 1000 - 3000, (1 << 30) + c * 12_345_678, -4 - c])
-                .collect();
+            let [words, any] = tables(channels);
             let mut expected = Vec::new();
+            let mut plain_sums = Vec::new();
             for batch in input.chunks_exact(image) {
                 for place in 0..out_places {
                     for channel in 0..channels {
@@ -265,45 +294,72 @@ mod tests {
                             let value = value.map_or(zero, |pixel| pixel[channel]);
                             i32::from(value) * i32::from(rows[channel * taps + tap])
                         });
-                        expected.push(requantize(sum, &words[channel * 3..], -5, -120, 100));
+                        // Whole numbers below 2^24 are exact in f32.
+                        plain_sums.push((sum as f32 + channel as f32).clamp(-30_000.0, 20_000.0));
+                        expected.push(requantize(sum, &any[channel * 3..], -5, -120, 100));
                     }
                 }
             }
             let kernel = DepthwiseConv2dI8 {
                 window,
                 channels: channels as u32,
-                input_zero_point: zero,
                 output_zero_point: -5,
                 min: -120,
                 max: 100,
             };
             let weights = crate::testing::interleave(&rows, taps);
+            let padding = std::vec![zero; channels];
             let mut output = std::vec![0; expected.len()];
-            kernel.run(&input, &weights, &words, &mut output);
-            prop_assert_eq!(output, expected);
+            kernel.run(&input, &weights, &words, &padding, &mut output);
+            prop_assert_eq!(&output, &expected);
+
+            let DepthwiseConv2dI8 {
+                window, channels, output_zero_point, min, max,
+            } = kernel;
+            let kernel = DepthwiseConv2dAnyI8 {
+                window, channels, output_zero_point, min, max,
+            };
+            kernel.run(&input, &weights, &any, &padding, &mut output);
+            prop_assert_eq!(&output, &expected);
+
+            let floats = |values: &[i8]| values.iter().map(|&v| f32::from(v)).collect::<Vec<f32>>();
+            let bias: Vec<f32> = (0..channels).map(|c| c as f32).collect();
+            let mut output = std::vec![0.0; plain_sums.len()];
+            DepthwiseConv2dF32 { window, channels, min: -30_000.0, max: 20_000.0 }.run(
+                &floats(&input), &floats(&weights), &bias, &floats(&padding), &mut output,
+            );
+            prop_assert_eq!(&output, &plain_sums);
         }
     }
 
     #[test]
-    fn an_infinite_weight_on_the_padding_changes_nothing() {
+    fn a_window_with_more_taps_than_are_found_at_once() {
         let window = Window {
-            in_height: 1,
-            in_width: 1,
+            in_height: 7,
+            in_width: 9,
             out_height: 1,
             out_width: 1,
-            height: 1,
-            width: 3,
+            height: 7,
+            width: 9,
             stride_height: 1,
             stride_width: 1,
             dilation_height: 1,
             dilation_width: 1,
             pad_top: 0,
-            pad_left: 1,
+            pad_left: 0,
         };
-        let kernel = DepthwiseConv2dF32 { window, channels: 1, min: -10.0, max: 10.0 };
-        let mut output = [0.0];
-        kernel.run(&[2.0], &[f32::INFINITY, 3.0, f32::NAN], &[1.0], &mut output);
-        assert_eq!(output, [7.0]);
+        let input = bytes(3, 63 * 5);
+        let rows = bytes(4, 63 * 5);
+        let [words, any] = tables(5);
+        let kernel =
+            DepthwiseConv2dI8 { window, channels: 5, output_zero_point: 1, min: -128, max: 127 };
+        let mut output = [0; 5];
+        kernel.run(&input, &crate::testing::interleave(&rows, 63), &words, &[], &mut output);
+        for (channel, &got) in output.iter().enumerate() {
+            let products = (0..63)
+                .map(|k| i32::from(input[k * 5 + channel]) * i32::from(rows[channel * 63 + k]));
+            assert_eq!(got, requantize(products.sum(), &any[channel * 3..], 1, -128, 127));
+        }
     }
 
     #[test]
@@ -322,16 +378,10 @@ mod tests {
             pad_top: 1,
             pad_left: 1,
         };
-        let kernel = DepthwiseConv2dI8 {
-            window,
-            channels: 5,
-            input_zero_point: 0,
-            output_zero_point: 0,
-            min: -128,
-            max: 127,
-        };
+        let kernel =
+            DepthwiseConv2dI8 { window, channels: 5, output_zero_point: 0, min: -128, max: 127 };
         let mut output = [3; 45];
-        kernel.run(&[1, 2, 3], &[1; 7], &[0; 4], &mut output);
-        kernel.run(&[], &[], &[], &mut []);
+        kernel.run(&[1, 2, 3], &[1; 7], &[0; 4], &[0; 5], &mut output);
+        kernel.run(&[], &[], &[], &[], &mut []);
     }
 }

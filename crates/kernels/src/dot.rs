@@ -1,10 +1,17 @@
-//! Sums of products over packed weights: what convolution and fully connected layers share.
+//! Sums of products over packed weights: what convolutions and fully connected layers share.
 //!
 //! **Packing.** Weights are rows of `depth` elements, one row for each output channel. Rows are taken
 //! four at a time and interleaved, so that one loaded input meets four neighboring weights; the one to
 //! three rows left over follow as they are. The sum over a group of four then needs two pointers.
+//!
+//! **Tables.** int8 kernels come in two forms that differ in the three words they have for each output
+//! channel and in nothing else. Both start with the bias, the input's zero point folded in
+//! (`bias - zero_point * sum(weights)`); then the plain form ([`RequantizeI8`]) has `2 * multiplier`
+//! (mod 2^32) and `2^(32 - right shift)`, 0 where the multiplier is 0, the other ([`RequantizeAnyI8`]) multiplier and shift as
+//! [`crate::fixed::multiply_by_quantized_multiplier`] takes them.
 
-use crate::chunks::Chunks;
+use crate::fixed::{high_mul_round, multiply_by_quantized_multiplier};
+
 /// Output channels computed at once.
 pub const GROUP: usize = 4;
 
@@ -13,21 +20,41 @@ pub trait Lane: Copy {
     /// What sums of products are kept in.
     type Sum: Copy;
 
+    /// Nothing.
+    const ZERO: Self;
+
+    /// The element as it is multiplied.
+    fn widen(self) -> Self::Sum;
+
     /// `sum + a * b`, never fused.
-    fn accumulate(sum: Self::Sum, a: Self, b: Self) -> Self::Sum;
+    fn accumulate(sum: Self::Sum, a: Self::Sum, b: Self) -> Self::Sum;
 }
 
 impl Lane for i8 {
     type Sum = i32;
 
+    const ZERO: Self = 0;
+
     #[inline(always)]
-    fn accumulate(sum: i32, a: i8, b: i8) -> i32 {
-        sum.wrapping_add(i32::from(a).wrapping_mul(i32::from(b)))
+    fn widen(self) -> i32 {
+        i32::from(self)
+    }
+
+    #[inline(always)]
+    fn accumulate(sum: i32, a: i32, b: i8) -> i32 {
+        sum.wrapping_add(a.wrapping_mul(i32::from(b)))
     }
 }
 
 impl Lane for f32 {
     type Sum = f32;
+
+    const ZERO: Self = 0.0;
+
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
 
     #[inline(always)]
     fn accumulate(sum: f32, a: f32, b: f32) -> f32 {
@@ -35,143 +62,229 @@ impl Lane for f32 {
     }
 }
 
-/// The inputs of one output: a list of slices that together are `depth` long.
-pub trait Segments<T> {
-    /// Hands each slice to `visit`, in the order of the weights.
-    fn each(&self, visit: impl FnMut(&[T]));
-}
-
-/// One slice is a list of one.
-impl<T> Segments<T> for &[T] {
-    #[inline(always)]
-    fn each(&self, mut visit: impl FnMut(&[T])) {
-        visit(self);
-    }
-}
-
 /// How a sum becomes an output.
 pub trait Finish<T: Lane> {
-    /// Words of the channel table for each output channel.
-    const WORDS: usize;
-    /// The element of the channel table.
-    type Word: Copy;
+    /// The entry of the channel table for one output channel.
+    type Words: Copy;
 
     /// The sum to start from.
-    fn start(words: &[Self::Word]) -> T::Sum;
+    fn start(words: &Self::Words) -> T::Sum;
 
     /// The output element.
-    fn finish(&self, sum: T::Sum, words: &[Self::Word]) -> T;
+    fn finish(&self, sum: T::Sum, words: &Self::Words) -> T;
+
+    /// Four output elements.
+    fn finish_group(&self, sums: [T::Sum; GROUP], words: &[Self::Words; GROUP]) -> [T; GROUP];
 }
 
-/// Computes the outputs of one place: `output.len()` channels from the same inputs.
-#[inline(always)]
+/// Computes `output.len()` channels from the same inputs, `patch`.
+///
+/// Not inlined: it is the same for every layer, and on its own it has the registers to itself.
+#[inline(never)]
 pub fn outputs<T: Lane, F: Finish<T>>(
-    depth: usize,
+    patch: &[T],
     weights: &[T],
-    channels: &[F::Word],
+    words: &[F::Words],
     output: &mut [T],
     finish: &F,
-    segments: impl Segments<T>,
 ) {
-    let depth = depth.max(1);
+    let four = |(): &mut (), sums, rows: &[T]| add_group(sums, patch, rows);
+    let one = |(): &mut (), sum, row: &[T]| add_row(sum, patch, row);
+    each_group(patch.len(), weights, words, output, finish, &mut (), four, one);
+}
+
+/// Goes through the output channels four at a time, then one by one: `four` and `one` get the sums to
+/// start from and the packed weights, and give the sums. Both share `state`.
+#[inline(always)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the operands of a kernel and what is done with them"
+)]
+pub(crate) fn each_group<T: Lane, F: Finish<T>, S>(
+    depth: usize,
+    mut weights: &[T],
+    mut words: &[F::Words],
+    output: &mut [T],
+    finish: &F,
+    state: &mut S,
+    four: impl Fn(&mut S, [T::Sum; GROUP], &[T]) -> [T::Sum; GROUP],
+    one: impl Fn(&mut S, T::Sum, &[T]) -> T::Sum,
+) {
     let (groups, rest) = output.as_chunks_mut::<GROUP>();
-    let (group_channels, rest_channels) = channels
-        .split_at_checked(groups.len().wrapping_mul(GROUP).wrapping_mul(F::WORDS))
-        .unwrap_or((&[], &[]));
-    let (group_weights, rest_weights) = weights
-        .split_at_checked(groups.len().wrapping_mul(GROUP).wrapping_mul(depth))
-        .unwrap_or((&[], &[]));
-    let weights_and_words = group_weights
-        .whole_chunks(depth.wrapping_mul(GROUP).max(1))
-        .zip(group_channels.whole_chunks(F::WORDS.wrapping_mul(GROUP)));
-    for (out, (weights, words)) in groups.iter_mut().zip(weights_and_words) {
-        let [w0, w1, w2, w3] = four(words, F::WORDS);
-        let mut sums = [F::start(w0), F::start(w1), F::start(w2), F::start(w3)];
-        let mut left = weights;
-        segments.each(|segment| {
-            let (now, later) =
-                left.split_at_checked(segment.len().wrapping_mul(GROUP)).unwrap_or((&[], &[]));
-            left = later;
-            sums = sum_group(sums, segment, now);
-        });
-        *out = [
-            finish.finish(sums[0], w0),
-            finish.finish(sums[1], w1),
-            finish.finish(sums[2], w2),
-            finish.finish(sums[3], w3),
-        ];
+    for out in groups {
+        let (Some((rows, later)), Some((table, later_words))) = (
+            weights.split_at_checked(depth.wrapping_mul(GROUP)),
+            words.split_first_chunk::<GROUP>(),
+        ) else {
+            return;
+        };
+        (weights, words) = (later, later_words);
+        let [w0, w1, w2, w3] = table;
+        let starts = [F::start(w0), F::start(w1), F::start(w2), F::start(w3)];
+        let sums = four(state, starts, rows);
+        *out = finish.finish_group(sums, table);
     }
-    let weights_and_words =
-        rest_weights.whole_chunks(depth).zip(rest_channels.whole_chunks(F::WORDS));
-    for (out, (weights, words)) in rest.iter_mut().zip(weights_and_words) {
-        let mut sum = F::start(words);
-        let mut left = weights;
-        segments.each(|segment| {
-            let (now, later) = left.split_at_checked(segment.len()).unwrap_or((&[], &[]));
-            left = later;
-            for (&a, &b) in segment.iter().zip(now) {
-                sum = T::accumulate(sum, a, b);
-            }
-        });
-        *out = finish.finish(sum, words);
+    for (out, table) in rest.iter_mut().zip(words) {
+        let Some((row, later)) = weights.split_at_checked(depth) else { return };
+        weights = later;
+        *out = finish.finish(one(state, F::start(table), row), table);
     }
 }
 
-/// Adds the products of one segment to four sums.
+/// Adds the products of inputs and four interleaved rows to four sums.
 #[inline(always)]
-fn sum_group<T: Lane>(mut sums: [T::Sum; GROUP], segment: &[T], weights: &[T]) -> [T::Sum; GROUP] {
-    let (weights, _) = weights.as_chunks::<GROUP>();
-    for (&a, b) in segment.iter().zip(weights) {
-        sums = [
-            T::accumulate(sums[0], a, b[0]),
-            T::accumulate(sums[1], a, b[1]),
-            T::accumulate(sums[2], a, b[2]),
-            T::accumulate(sums[3], a, b[3]),
-        ];
+pub(crate) fn add_group<T: Lane>(
+    mut sums: [T::Sum; GROUP],
+    inputs: &[T],
+    rows: &[T],
+) -> [T::Sum; GROUP] {
+    // Four inputs a turn: as many as the registers of a Cortex-M allow.
+    let (fours, rest) = inputs.as_chunks::<4>();
+    let (columns, _) = rows.as_chunks::<GROUP>();
+    let (blocks, columns) = columns.as_chunks::<4>();
+    let mut blocks_left = blocks.iter();
+    for [a0, a1, a2, a3] in fours {
+        let Some([c0, c1, c2, c3]) = blocks_left.next() else { return sums };
+        sums = add_column(sums, a0.widen(), c0);
+        sums = add_column(sums, a1.widen(), c1);
+        sums = add_column(sums, a2.widen(), c2);
+        sums = add_column(sums, a3.widen(), c3);
+    }
+    for (a, column) in rest.iter().zip(columns) {
+        sums = add_column(sums, a.widen(), column);
     }
     sums
 }
 
-/// Cuts a table of four entries into its entries; missing ones are empty.
 #[inline(always)]
-pub(crate) fn four<W>(words: &[W], each: usize) -> [&[W]; GROUP] {
-    let mut entries = words.whole_chunks(each.max(1));
+fn add_column<T: Lane>(sums: [T::Sum; GROUP], a: T::Sum, column: &[T; GROUP]) -> [T::Sum; GROUP] {
     [
-        entries.next().unwrap_or(&[]),
-        entries.next().unwrap_or(&[]),
-        entries.next().unwrap_or(&[]),
-        entries.next().unwrap_or(&[]),
+        T::accumulate(sums[0], a, column[0]),
+        T::accumulate(sums[1], a, column[1]),
+        T::accumulate(sums[2], a, column[2]),
+        T::accumulate(sums[3], a, column[3]),
     ]
 }
 
-/// From an i32 sum to i8 through a table of bias, multiplier and shift for each channel.
+/// As [`add_group`], for loops around it that would leave it too few registers.
+#[inline(never)]
+pub(crate) fn add_segment<T: Lane>(sums: &mut [T::Sum; GROUP], inputs: &[T], rows: &[T]) {
+    *sums = add_group(*sums, inputs, rows);
+}
+
+/// Adds the products of inputs and one row to a sum.
+#[inline(always)]
+pub(crate) fn add_row<T: Lane>(mut sum: T::Sum, inputs: &[T], row: &[T]) -> T::Sum {
+    for (a, &b) in inputs.iter().zip(row) {
+        sum = T::accumulate(sum, a.widen(), b);
+    }
+    sum
+}
+
+/// The end of an int8 sum: zero point and range of the output.
 #[derive(Clone, Copy, Debug)]
-pub struct RequantizeI8 {
-    /// Zero point of the output.
-    pub zero_point: i32,
-    /// Least output.
-    pub min: i32,
-    /// Greatest output.
-    pub max: i32,
+struct RangeI8 {
+    zero_point: i32,
+    min: i32,
+    max: i32,
+    /// Whether the range is narrower than the type's.
+    narrow: bool,
 }
 
-impl Finish<i8> for RequantizeI8 {
-    const WORDS: usize = 3;
-    type Word = i32;
-
+impl RangeI8 {
     #[inline(always)]
-    fn start(words: &[i32]) -> i32 {
-        words.first().copied().unwrap_or(0)
+    fn new(zero_point: i32, min: i32, max: i32) -> Self {
+        Self { zero_point, min, max, narrow: min > -128 || max < 127 }
     }
 
     #[inline(always)]
-    fn finish(&self, sum: i32, words: &[i32]) -> i8 {
-        let multiplier = words.get(1).copied().unwrap_or(0);
-        let shift = words.get(2).copied().unwrap_or(0);
-        let scaled = crate::fixed::multiply_by_quantized_multiplier(sum, multiplier, shift);
-        crate::fixed::to_i8(scaled, self.zero_point, self.min, self.max)
+    fn clamp(&self, scaled: i32) -> i8 {
+        scaled.wrapping_add(self.zero_point).max(self.min).min(self.max) as i8
+    }
+
+    /// The type's range takes one instruction on most cores, and is what most layers have: it is asked
+    /// for once for four.
+    #[inline(always)]
+    fn clamp_group(&self, scaled: [i32; GROUP]) -> [i8; GROUP] {
+        let full = |scaled: i32| scaled.wrapping_add(self.zero_point).clamp(-128, 127);
+        let [a, b, c, d] = scaled;
+        let [a, b, c, d] = [full(a), full(b), full(c), full(d)];
+        if self.narrow {
+            let narrow = |value: i32| value.max(self.min).min(self.max) as i8;
+            [narrow(a), narrow(b), narrow(c), narrow(d)]
+        } else {
+            [a as i8, b as i8, c as i8, d as i8]
+        }
     }
 }
+
+/// From an i32 sum to i8 for channels whose multiplier is below one quarter: the module text says what
+/// the table holds.
+#[derive(Clone, Copy, Debug)]
+pub struct RequantizeI8(RangeI8);
+
+impl RequantizeI8 {
+    /// To this zero point, between `min` and `max`.
+    #[inline(always)]
+    pub fn new(zero_point: i32, min: i32, max: i32) -> Self {
+        Self(RangeI8::new(zero_point, min, max))
+    }
+
+    #[inline(always)]
+    fn scaled(sum: i32, words: &[i32; 3]) -> i32 {
+        let [_, twice_multiplier, scale] = *words;
+        // The doubled multiplier is at least 2^31 and stands there less 2^32, which is one more sum.
+        let high = high_mul_round(sum, twice_multiplier).wrapping_add(sum);
+        // A negative value goes down by one, so that rounding half up becomes half away from zero.
+        high_mul_round(high.wrapping_add(high >> 31), scale)
+    }
+}
+
+/// From an i32 sum to i8 for any multiplier.
+#[derive(Clone, Copy, Debug)]
+pub struct RequantizeAnyI8(RangeI8);
+
+impl RequantizeAnyI8 {
+    /// To this zero point, between `min` and `max`.
+    #[inline(always)]
+    pub fn new(zero_point: i32, min: i32, max: i32) -> Self {
+        Self(RangeI8::new(zero_point, min, max))
+    }
+
+    #[inline(always)]
+    fn scaled(sum: i32, words: &[i32; 3]) -> i32 {
+        multiply_by_quantized_multiplier(sum, words[1], words[2])
+    }
+}
+
+macro_rules! finish_i8 {
+    ($($Finish:ident),*) => { $(
+        impl Finish<i8> for $Finish {
+            type Words = [i32; 3];
+
+            #[inline(always)]
+            fn start(words: &[i32; 3]) -> i32 {
+                words[0]
+            }
+
+            #[inline(always)]
+            fn finish(&self, sum: i32, words: &[i32; 3]) -> i8 {
+                self.0.clamp(Self::scaled(sum, words))
+            }
+
+            #[inline(always)]
+            fn finish_group(&self, sums: [i32; GROUP], words: &[[i32; 3]; GROUP]) -> [i8; GROUP] {
+                self.0.clamp_group([
+                    Self::scaled(sums[0], &words[0]),
+                    Self::scaled(sums[1], &words[1]),
+                    Self::scaled(sums[2], &words[2]),
+                    Self::scaled(sums[3], &words[3]),
+                ])
+            }
+        }
+    )* };
+}
+finish_i8!(RequantizeI8, RequantizeAnyI8);
 
 /// From an f32 sum to the output: the bias first, the clamp last; NaN passes.
 #[derive(Clone, Copy, Debug)]
@@ -183,16 +296,72 @@ pub struct ClampF32 {
 }
 
 impl Finish<f32> for ClampF32 {
-    const WORDS: usize = 1;
-    type Word = f32;
+    type Words = f32;
 
     #[inline(always)]
-    fn start(_words: &[f32]) -> f32 {
+    fn start(_bias: &f32) -> f32 {
         0.0
     }
 
     #[inline(always)]
-    fn finish(&self, sum: f32, words: &[f32]) -> f32 {
-        crate::fixed::clamp_f32(sum + words.first().copied().unwrap_or(0.0), self.min, self.max)
+    fn finish(&self, sum: f32, bias: &f32) -> f32 {
+        crate::fixed::clamp_f32(sum + bias, self.min, self.max)
+    }
+
+    #[inline(always)]
+    fn finish_group(&self, sums: [f32; GROUP], words: &[f32; GROUP]) -> [f32; GROUP] {
+        [
+            self.finish(sums[0], &words[0]),
+            self.finish(sums[1], &words[1]),
+            self.finish(sums[2], &words[2]),
+            self.finish(sums[3], &words[3]),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn both_tables_say_the_same(
+            sum: i32,
+            multiplier in (1i32 << 30)..=i32::MAX,
+            right in 2u32..=31,
+            zero_point in -128i32..128,
+            (min, max) in (-128i32..0, 0i32..128),
+        ) {
+            let plain = RequantizeI8::new(zero_point, min, max);
+            let any = RequantizeAnyI8::new(zero_point, min, max);
+            let words = [0, multiplier.wrapping_mul(2), 1i32 << (32 - right)];
+            let any_words = [0, multiplier, -right.cast_signed()];
+            let expected = any.finish(sum, &any_words);
+            prop_assert_eq!(plain.finish(sum, &words), expected);
+            prop_assert_eq!(plain.finish_group([sum; 4], &[words; 4]), [expected; 4]);
+            prop_assert_eq!(any.finish_group([sum; 4], &[any_words; 4]), [expected; 4]);
+        }
+    }
+
+    #[test]
+    fn extremes_say_the_same() {
+        for sum in [i32::MIN, i32::MIN + 1, -(1 << 30), -3, -2, -1, 0, 1, 2, 3, 1 << 30, i32::MAX] {
+            for multiplier in [1 << 30, (1 << 30) + 1, 3 << 29, i32::MAX - 1, i32::MAX] {
+                for right in 2..=31u32 {
+                    let words = [0, multiplier.wrapping_mul(2), 1i32 << (32 - right)];
+                    let expected =
+                        RequantizeAnyI8::scaled(sum, &[0, multiplier, -right.cast_signed()]);
+                    assert_eq!(
+                        RequantizeI8::scaled(sum, &words),
+                        expected,
+                        "{sum} {multiplier} {right}"
+                    );
+                }
+            }
+        }
+        // A multiplier of 0 is a scale of 0.
+        assert_eq!(RequantizeI8::scaled(i32::MIN, &[0, i32::MIN, 0]), 0);
+        assert_eq!(RequantizeI8::scaled(i32::MAX, &[0, i32::MIN, 0]), 0);
     }
 }

@@ -7,14 +7,21 @@
 /// 2^right)`, the first rounding half up, the second half away from zero.
 ///
 /// This is TensorFlow Lite's `MultiplyByQuantizedMultiplier` with two roundings (`tflite_double`).
-/// `shift` is positive for a left shift, negative for a right shift, in -31..=30.
+/// `multiplier` is not negative; `shift` is positive for a left shift, negative for a right shift, in
+/// -31..=30.
 #[inline(always)]
 pub fn multiply_by_quantized_multiplier(acc: i32, multiplier: i32, shift: i32) -> i32 {
-    if shift > 0 {
-        doubling_high_mul(acc.wrapping_shl(shift.unsigned_abs()), multiplier)
-    } else {
-        rounding_shift_right(doubling_high_mul(acc, multiplier), shift.unsigned_abs())
-    }
+    let left = if shift > 0 { shift.unsigned_abs() } else { 0 };
+    let product = i64::from(acc.wrapping_shl(left)).wrapping_mul(i64::from(multiplier));
+    // With a multiplier below 2^31 neither the saturating product nor `i32::MIN` can come up.
+    let high = (product.wrapping_add(1 << 30) >> 31) as i32;
+    if shift < 0 { half_away(high, shift.unsigned_abs()) } else { high }
+}
+
+/// `round(a * b / 2^32)`, half up: one instruction where there is a rounding high multiply.
+#[inline(always)]
+pub fn high_mul_round(a: i32, b: i32) -> i32 {
+    (i64::from(a).wrapping_mul(i64::from(b)).wrapping_add(1 << 31) >> 32) as i32
 }
 
 /// `round(a * b / 2^31)`, half up, saturated where `a` and `b` are both `i32::MIN`.
@@ -39,8 +46,14 @@ pub fn rounding_shift_right(x: i32, exponent: u32) -> i32 {
     if exponent == 0 {
         return x;
     }
-    let moved = if x == i32::MIN { x } else { x.wrapping_add(x >> 31) };
-    (moved.wrapping_shr(exponent)).wrapping_add(moved.wrapping_shr(exponent.wrapping_sub(1)) & 1)
+    if x == i32::MIN { x.wrapping_shr(exponent) } else { half_away(x, exponent) }
+}
+
+/// `round(x / 2^exponent)`, half away from zero, for `x` above `i32::MIN` and `exponent` in 1..=31.
+#[inline(always)]
+fn half_away(x: i32, exponent: u32) -> i32 {
+    let moved = x.wrapping_add(x >> 31);
+    moved.wrapping_shr(exponent).wrapping_add(moved.wrapping_shr(exponent.wrapping_sub(1)) & 1)
 }
 
 /// Adds the zero point, clamps and narrows to i8.
@@ -87,6 +100,16 @@ mod tests {
         #[test]
         fn rounding_shift_right_is_gemmlowps(x: i32, exponent in 0u32..=31) {
             prop_assert_eq!(rounding_shift_right(x, exponent), gemmlowp_rounding_divide(x, exponent));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_whole_way_is_gemmlowps(acc: i32, multiplier in 0..=i32::MAX, shift in -31i32..=30) {
+            let (left, right) = (shift.max(0).unsigned_abs(), (-shift).max(0).unsigned_abs());
+            let high = gemmlowp_doubling_high_mul(acc.wrapping_shl(left), multiplier);
+            let expected = gemmlowp_rounding_divide(high, right);
+            prop_assert_eq!(multiply_by_quantized_multiplier(acc, multiplier, shift), expected);
         }
     }
 

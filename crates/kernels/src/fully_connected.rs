@@ -1,28 +1,49 @@
-//! Matrix times vector: TFLite FULLY_CONNECTED.
+//! Matrix times vector: TFLite FULLY_CONNECTED, and CONV_2D with a window of one place.
 
 use crate::chunks::Chunks;
-use crate::dot::{self, ClampF32, Finish, Lane, RequantizeI8};
+use crate::dot::{self, ClampF32, Finish, Lane, RequantizeAnyI8, RequantizeI8};
 
-kernel! {
-    /// int8 fully connected layer, weights per tensor or per channel.
-    ///
-    /// Weights are packed as [`crate::dot`] says. `channels` has three words for each output channel:
-    /// the bias with the input's zero point folded in (`bias - zero_point * sum(weights)`), the
-    /// multiplier and the shift of [`crate::fixed::multiply_by_quantized_multiplier`].
-    fully_connected_i8 version 1
-    params FullyConnectedI8 {
-        /// Elements of one input row.
-        inputs: u32,
-        /// Elements of one output row.
-        outputs: u32,
-        /// Zero point of the output.
-        output_zero_point: i32,
-        /// Least output, the fused activation's or the type's.
-        min: i32,
-        /// Greatest output.
-        max: i32,
-    }
-    operands (input input: i8, constant weights: i8, constant channels: i32, output output: i8)
+/// Declares the kernel for one form of the channel table.
+macro_rules! fully_connected_i8 {
+    ($(#[$doc:meta])* $name:ident $Params:ident $Finish:ident) => {
+        kernel! {
+            /// int8 fully connected layer, weights per tensor or per channel.
+            ///
+            $(#[$doc])*
+            $name version 1
+            params $Params {
+                /// Elements of one input row.
+                inputs: u32,
+                /// Elements of one output row.
+                outputs: u32,
+                /// Zero point of the output.
+                output_zero_point: i32,
+                /// Least output, the fused activation's or the type's.
+                min: i32,
+                /// Greatest output.
+                max: i32,
+            }
+            operands (input input: i8, constant weights: i8, constant channels: i32, output output: i8)
+        }
+
+        #[inline(always)]
+        fn $name(p: &$Params, input: &[i8], weights: &[i8], channels: &[i32], output: &mut [i8]) {
+            let finish = $Finish::new(p.output_zero_point, p.min, p.max);
+            let (words, _) = channels.as_chunks();
+            rows(p.inputs, p.outputs, input, weights, words, output, &finish);
+        }
+    };
+}
+
+fully_connected_i8! {
+    /// Weights and the table of channels are packed as [`crate::dot`] says; all multipliers are
+    /// below one quarter.
+    fully_connected_i8 FullyConnectedI8 RequantizeI8
+}
+
+fully_connected_i8! {
+    /// As [`FullyConnectedI8`], for any multiplier.
+    fully_connected_any_i8 FullyConnectedAnyI8 RequantizeAnyI8
 }
 
 kernel! {
@@ -42,18 +63,6 @@ kernel! {
 }
 
 #[inline(always)]
-fn fully_connected_i8(
-    p: &FullyConnectedI8,
-    input: &[i8],
-    weights: &[i8],
-    channels: &[i32],
-    output: &mut [i8],
-) {
-    let finish = RequantizeI8 { zero_point: p.output_zero_point, min: p.min, max: p.max };
-    rows(p.inputs, p.outputs, input, weights, channels, output, &finish);
-}
-
-#[inline(always)]
 fn fully_connected_f32(
     p: &FullyConnectedF32,
     input: &[f32],
@@ -69,15 +78,74 @@ fn fully_connected_f32(
 fn rows<T: Lane, F: Finish<T>>(
     inputs: u32,
     outputs: u32,
-    input: &[T],
+    mut input: &[T],
     weights: &[T],
-    channels: &[F::Word],
+    words: &[F::Words],
     output: &mut [T],
     finish: &F,
 ) {
-    let inputs = (inputs as usize).max(1);
     let outputs = (outputs as usize).max(1);
-    for (row, out) in input.whole_chunks(inputs).zip(output.whole_chunks_mut(outputs)) {
-        dot::outputs(inputs, weights, channels, out, finish, row);
+    for out in output.whole_chunks_mut(outputs) {
+        let Some((row, later)) = input.split_at_checked(inputs as usize) else { return };
+        input = later;
+        dot::outputs(row, weights, words, out, finish);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{bytes, interleave, requantize, tables};
+    use proptest::prelude::*;
+    use std::vec;
+    use std::vec::Vec;
+
+    proptest! {
+        #[test]
+        fn any_layer_is_the_plain_sum(
+            (rows, inputs, outputs) in (0usize..4, 1usize..20, 1usize..11),
+            seed: u64,
+        ) {
+            let input = bytes(seed, rows * inputs);
+            let weights = bytes(!seed, inputs * outputs);
+            let [plain, any] = tables(outputs);
+            let expected: Vec<i8> = (0..rows * outputs)
+                .map(|at| {
+                    let (row, output) = (at / outputs, at % outputs);
+                    let sum = (0..inputs).map(|k| {
+                        i32::from(input[row * inputs + k]) * i32::from(weights[output * inputs + k])
+                    });
+                    requantize(sum.sum(), &any[output * 3..], 3, -128, 127)
+                })
+                .collect();
+            let packed = interleave(&weights, inputs);
+            let (inputs, outputs) = (inputs as u32, outputs as u32);
+            let mut output = vec![0; expected.len()];
+            FullyConnectedI8 { inputs, outputs, output_zero_point: 3, min: -128, max: 127 }
+                .run(&input, &packed, &plain, &mut output);
+            prop_assert_eq!(&output, &expected);
+            FullyConnectedAnyI8 { inputs, outputs, output_zero_point: 3, min: -128, max: 127 }
+                .run(&input, &packed, &any, &mut output);
+            prop_assert_eq!(&output, &expected);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_left_alone() {
+        let kernel =
+            FullyConnectedI8 { inputs: 4, outputs: 6, output_zero_point: 0, min: -128, max: 127 };
+        let mut output = [7; 12];
+        kernel.run(&[1; 5], &[1; 20], &[0; 14], &mut output);
+        kernel.run(&[], &[], &[], &mut output);
+        assert_eq!(output[6..], [7; 6]);
+    }
+
+    #[test]
+    fn f32_rows_have_their_bias_last() {
+        let kernel = FullyConnectedF32 { inputs: 2, outputs: 1, min: f32::MIN, max: f32::MAX };
+        let mut output = [0.0; 2];
+        kernel.run(&[1.0, 2.0, f32::NAN, 0.0], &[3.0, 4.0], &[0.5], &mut output);
+        assert_eq!(output[0], 11.5);
+        assert!(output[1].is_nan());
     }
 }

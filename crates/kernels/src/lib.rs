@@ -19,6 +19,7 @@
 extern crate std;
 
 mod chunks;
+mod columns;
 #[macro_use]
 pub mod declare;
 pub mod dot;
@@ -48,6 +49,7 @@ macro_rules! kernels {
         pub const SOURCES: &[(&str, &str)] = &[
             ("lib.rs", include_str!("lib.rs")),
             ("chunks.rs", include_str!("chunks.rs")),
+            ("columns.rs", include_str!("columns.rs")),
             ("declare.rs", include_str!("declare.rs")),
             ("dot.rs", include_str!("dot.rs")),
             ("fixed.rs", include_str!("fixed.rs")),
@@ -88,9 +90,9 @@ kernels! {
     copy_strided: CopyStridedI16, CopyStridedI32, CopyStridedI64, CopyStridedU8;
     fill: FillI16, FillI32, FillI64, FillU8;
     resize_nearest: ResizeNearestBytes;
-    fully_connected: FullyConnectedF32, FullyConnectedI8;
-    conv2d: Conv2dF32, Conv2dI8;
-    depthwise_conv2d: DepthwiseConv2dF32, DepthwiseConv2dI8;
+    fully_connected: FullyConnectedAnyI8, FullyConnectedF32, FullyConnectedI8;
+    conv2d: Conv2dAnyI8, Conv2dF32, Conv2dI8;
+    depthwise_conv2d: DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8;
     lookup: LookupU8, LookupU8InPlace;
     mean: MeanF32, MeanI16, MeanI8;
     pool2d: AveragePool2dF32, AveragePool2dI8, MaxPool2dF32, MaxPool2dI8;

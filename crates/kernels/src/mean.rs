@@ -1,7 +1,7 @@
 //! Means along one axis of `[outer, count, inner]`; operators bring others into that form: TFLite MEAN.
 
 use crate::chunks::Chunks;
-use crate::dot::GROUP;
+use crate::columns::Runs;
 use crate::fixed::multiply_by_quantized_multiplier;
 
 /// Declares the kernel of a quantized mean.
@@ -31,8 +31,7 @@ macro_rules! quantized {
         #[inline(always)]
         fn $name(p: &$Params, input: &[$element], output: &mut [$element]) {
             reduce(
-                p.count,
-                p.inner,
+                (p.count, p.inner),
                 input,
                 output,
                 0i32,
@@ -67,57 +66,26 @@ kernel! {
 #[inline(always)]
 fn mean_f32(p: &MeanF32, input: &[f32], output: &mut [f32]) {
     let count = p.count as f32;
-    reduce(p.count, p.inner, input, output, 0f32, |sum, x| sum + x, |sum| sum / count);
+    reduce((p.count, p.inner), input, output, 0f32, |sum, x| sum + x, |sum| sum / count);
 }
 
-/// Reduces the middle axis, four neighboring outputs at once.
+/// Reduces the middle axis.
 #[inline(always)]
 fn reduce<T: Copy, S: Copy>(
-    count: u32,
-    inner: u32,
-    input: &[T],
+    p: (u32, u32),
+    mut input: &[T],
     output: &mut [T],
     start: S,
     add: impl Fn(S, T) -> S,
     finish: impl Fn(S) -> T,
 ) {
-    let inner = (inner as usize).max(1);
-    let block_len = (count as usize).wrapping_mul(inner).max(1);
-    for (block, out) in input.whole_chunks(block_len).zip(output.whole_chunks_mut(inner)) {
-        let (groups, rest) = out.as_chunks_mut::<GROUP>();
-        let mut first = 0usize;
-        for out in groups {
-            let sums = column::<T, S, GROUP>(block, inner, first, start, &add);
-            *out = sums.map(&finish);
-            first = first.wrapping_add(GROUP);
-        }
-        for out in rest {
-            let [sum] = column::<T, S, 1>(block, inner, first, start, &add);
-            *out = finish(sum);
-            first = first.wrapping_add(1);
-        }
+    let (count, inner) = (p.0 as usize, (p.1 as usize).max(1));
+    let len = count.wrapping_mul(inner);
+    for out in output.whole_chunks_mut(inner) {
+        let Some((data, later)) = input.split_at_checked(len) else { return };
+        input = later;
+        Runs { data, inner, first: 0, len, step: 0, count: 1 }.reduce(out, start, &add, &finish);
     }
-}
-
-/// Sums of `N` neighboring columns of rows of `inner` elements.
-#[inline(always)]
-fn column<T: Copy, S: Copy, const N: usize>(
-    block: &[T],
-    inner: usize,
-    first: usize,
-    start: S,
-    add: impl Fn(S, T) -> S,
-) -> [S; N] {
-    let mut sums = [start; N];
-    // The last chunk is what is left of the last row.
-    for row in block.get(first..).unwrap_or(&[]).chunks(inner) {
-        if let Some(values) = row.first_chunk::<N>() {
-            for (sum, &value) in sums.iter_mut().zip(values) {
-                *sum = add(*sum, value);
-            }
-        }
-    }
-    sums
 }
 
 #[cfg(test)]

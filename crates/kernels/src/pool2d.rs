@@ -2,8 +2,9 @@
 //!
 //! A window is cut at the border of the input: the padding neither counts nor is averaged.
 
-use crate::chunks::Chunks;
 use crate::Window;
+use crate::chunks::Chunks;
+use crate::columns::Runs;
 use crate::fixed::clamp_f32;
 
 kernel! {
@@ -74,208 +75,178 @@ kernel! {
 
 #[inline(always)]
 fn average_pool2d_i8(p: &AveragePool2dI8, input: &[i8], output: &mut [i8]) {
-    pool(&p.window, p.channels, input, output, |taps| {
-        let (mut sum, mut count) = (0i32, 0i32);
-        taps.each(|value| {
-            sum = sum.wrapping_add(i32::from(value));
-            count = count.wrapping_add(1);
-        });
-        let half = count >> 1;
-        let rounded = if sum > 0 { sum.wrapping_add(half) } else { sum.wrapping_sub(half) };
-        rounded.checked_div(count).unwrap_or(0).max(p.min).min(p.max) as i8
-    });
+    pool(
+        &p.window,
+        p.channels,
+        input,
+        output,
+        0i32,
+        |sum, value| sum.wrapping_add(i32::from(value)),
+        |sum, count| {
+            // Without a sign: the quotient is cut towards zero, and no core has to know `i32::MIN / -1`.
+            let rounded = sum.unsigned_abs().wrapping_add(count >> 1) / count.max(1);
+            let average =
+                if sum < 0 { rounded.cast_signed().wrapping_neg() } else { rounded.cast_signed() };
+            average.max(p.min).min(p.max) as i8
+        },
+    );
 }
 
 #[inline(always)]
 fn average_pool2d_f32(p: &AveragePool2dF32, input: &[f32], output: &mut [f32]) {
-    pool(&p.window, p.channels, input, output, |taps| {
-        let (mut sum, mut count) = (0f32, 0f32);
-        taps.each(|value| {
-            sum += value;
-            count += 1.0;
-        });
-        clamp_f32(sum / count, p.min, p.max)
-    });
+    let finish = |sum: f32, count: u32| clamp_f32(sum / count as f32, p.min, p.max);
+    pool(&p.window, p.channels, input, output, 0f32, |sum, value| sum + value, finish);
 }
 
 #[inline(always)]
 fn max_pool2d_i8(p: &MaxPool2dI8, input: &[i8], output: &mut [i8]) {
-    pool(&p.window, p.channels, input, output, |taps| {
-        let mut greatest = i8::MIN;
-        taps.each(|value| greatest = greatest.max(value));
-        i32::from(greatest).max(p.min).min(p.max) as i8
-    });
+    let greater = |greatest: i32, value: i8| greatest.max(i32::from(value));
+    let finish = |greatest: i32, _| greatest.max(p.min).min(p.max) as i8;
+    pool(&p.window, p.channels, input, output, -128i32, greater, finish);
 }
 
 #[inline(always)]
 fn max_pool2d_f32(p: &MaxPool2dF32, input: &[f32], output: &mut [f32]) {
-    pool(&p.window, p.channels, input, output, |taps| {
-        let mut greatest = f32::MIN;
-        taps.each(|value| {
-            if greatest < value {
-                greatest = value;
-            }
-        });
-        clamp_f32(greatest, p.min, p.max)
-    });
+    let greater = |greatest: f32, value: f32| if greatest < value { value } else { greatest };
+    let finish = |greatest: f32, _| clamp_f32(greatest, p.min, p.max);
+    pool(&p.window, p.channels, input, output, f32::MIN, greater, finish);
 }
 
-/// What one output sees of one channel.
-struct Taps<'a, T> {
-    /// The rows of the input that the window covers.
-    rows: &'a [T],
-    row_len: usize,
-    /// Offset of the first tap in a row, and of what lies behind the last.
-    first: usize,
-    end: usize,
-    channels: usize,
-}
-
-impl<T: Copy> Taps<'_, T> {
-    #[inline(always)]
-    fn each(&self, mut visit: impl FnMut(T)) {
-        for row in self.rows.whole_chunks(self.row_len.max(1)) {
-            let taps = row.get(self.first..self.end).unwrap_or(&[]);
-            for value in taps.iter().step_by(self.channels) {
-                visit(*value);
-            }
-        }
-    }
-}
-
+/// Takes the inputs under each window together, channel by channel: `start`, then each by `add`, then
+/// `finish` with their number.
 #[inline(always)]
-fn pool<T: Copy>(
+fn pool<T: Copy, S: Copy>(
     window: &Window,
     channels: u32,
-    input: &[T],
+    mut input: &[T],
     output: &mut [T],
-    combine: impl Fn(&Taps<'_, T>) -> T,
+    start: S,
+    add: impl Fn(S, T) -> S,
+    finish: impl Fn(S, u32) -> T,
 ) {
     let channels = (channels as usize).max(1);
-    let row_len = (window.in_width as usize).wrapping_mul(channels).max(1);
-    let image_len = (window.in_height as usize).wrapping_mul(row_len).max(1);
+    let row_len = (window.in_width as usize).wrapping_mul(channels);
+    let image_len = (window.in_height as usize).wrapping_mul(row_len);
     let out_row_len = (window.out_width as usize).wrapping_mul(channels).max(1);
     let out_len = (window.out_height as usize).wrapping_mul(out_row_len).max(1);
-    for (image, out_image) in input.whole_chunks(image_len).zip(output.whole_chunks_mut(out_len)) {
-        for (out_row, row) in (0u32..).zip(out_image.whole_chunks_mut(out_row_len)) {
-            let (top, bottom) = span(
-                out_row,
-                window.stride_height,
-                window.pad_top,
-                window.height,
-                window.in_height,
-            );
-            let rows =
-                image.get(top.wrapping_mul(row_len)..bottom.wrapping_mul(row_len)).unwrap_or(&[]);
-            for (out_column, pixel) in (0u32..).zip(row.whole_chunks_mut(channels)) {
-                let (left, right) = span(
-                    out_column,
-                    window.stride_width,
-                    window.pad_left,
-                    window.width,
-                    window.in_width,
-                );
-                for (channel, out) in pixel.iter_mut().enumerate() {
-                    let first = left.wrapping_mul(channels).wrapping_add(channel);
-                    let end = right.wrapping_mul(channels);
-                    *out = combine(&Taps { rows, row_len, first, end, channels });
-                }
+    for out_image in output.whole_chunks_mut(out_len) {
+        let Some((image, later)) = input.split_at_checked(image_len) else { return };
+        input = later;
+        let mut row = 0u32.wrapping_sub(window.pad_top);
+        for out_row in out_image.whole_chunks_mut(out_row_len) {
+            let rows = Span::new(row, window.height, window.in_height);
+            let mut column = 0u32.wrapping_sub(window.pad_left);
+            for pixel in out_row.whole_chunks_mut(channels) {
+                let columns = Span::new(column, window.width, window.in_width);
+                let first = (rows.first as usize)
+                    .wrapping_mul(row_len)
+                    .wrapping_add((columns.first as usize).wrapping_mul(channels));
+                let runs = Runs {
+                    data: image,
+                    inner: channels,
+                    first,
+                    len: (columns.count as usize).wrapping_mul(channels),
+                    step: row_len,
+                    count: rows.count,
+                };
+                let taps = rows.count.wrapping_mul(columns.count);
+                runs.reduce(pixel, start, &add, |sum| finish(sum, taps));
+                column = column.wrapping_add(window.stride_width);
             }
+            row = row.wrapping_add(window.stride_height);
         }
     }
 }
 
-/// First place and place behind the last of a window on one axis, cut at the border.
-#[inline(always)]
-fn span(out: u32, stride: u32, pad: u32, taps: u32, input: u32) -> (usize, usize) {
-    let start = out.wrapping_mul(stride);
-    let first = start.saturating_sub(pad);
-    let end = start.saturating_add(taps).saturating_sub(pad).min(input);
-    (first.min(end) as usize, end as usize)
+/// The places of a window on one axis that lie in the input.
+struct Span {
+    first: u32,
+    count: u32,
+}
+
+impl Span {
+    /// Of the `taps` places from `first` on, which has wrapped when it is in the padding before the input.
+    #[inline(always)]
+    fn new(first: u32, taps: u32, input: u32) -> Self {
+        let before = if first < input { 0 } else { taps.min(0u32.wrapping_sub(first)) };
+        let first = first.wrapping_add(before);
+        Self { first, count: taps.wrapping_sub(before).min(input.saturating_sub(first)) }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{bytes, naive_sum, windows};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
 
-    fn window(input: [u32; 2], taps: [u32; 2], stride: [u32; 2], pad: [u32; 2]) -> Window {
-        let out = |i: usize| (input[i] + 2 * pad[i]).saturating_sub(taps[i]) / stride[i] + 1;
-        Window {
-            in_height: input[0],
-            in_width: input[1],
-            out_height: out(0),
-            out_width: out(1),
-            height: taps[0],
-            width: taps[1],
-            stride_height: stride[0],
-            stride_width: stride[1],
-            dilation_height: 1,
-            dilation_width: 1,
-            pad_top: pad[0],
-            pad_left: pad[1],
-        }
-    }
-
-    /// Every tap asked for by itself.
-    fn plain(w: &Window, channels: usize, input: &[i8]) -> Vec<Vec<i8>> {
-        let mut outputs = Vec::new();
-        for y in 0..w.out_height {
-            for x in 0..w.out_width {
-                for c in 0..channels {
-                    let mut taps = Vec::new();
-                    for ky in 0..w.height {
-                        for kx in 0..w.width {
-                            if let (Some(row), Some(column)) =
-                                (w.input_row(y, ky), w.input_column(x, kx))
-                            {
-                                taps.push(
-                                    input[(row * w.in_width as usize + column) * channels + c],
-                                );
-                            }
-                        }
-                    }
-                    outputs.push(taps);
-                }
-            }
-        }
-        outputs
-    }
-
     proptest! {
         #[test]
-        fn pools_equal_the_plain_form(
-            input in [1u32..7, 1u32..7],
-            taps in [1u32..5, 1u32..5],
-            stride in [1u32..4, 1u32..4],
-            pad in [0u32..2, 0u32..2],
-            channels in 1usize..5,
+        fn any_window_is_cut_at_the_border(
+            window in windows(),
+            batches in 1usize..3,
+            channels in 1usize..11,
             seed: u64,
         ) {
-            let pad = [pad[0].min(taps[0] - 1), pad[1].min(taps[1] - 1)];
-            prop_assume!(input[0] + 2 * pad[0] >= taps[0] && input[1] + 2 * pad[1] >= taps[1]);
-            let w = window(input, taps, stride, pad);
-            let len = (input[0] * input[1]) as usize * channels;
-            let data: Vec<i8> = (0..len as u64)
-                .map(|i| (seed.wrapping_mul(i * 2 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as i8)
-                .collect();
-            let expected = plain(&w, channels, &data);
-            prop_assume!(expected.iter().all(|taps| !taps.is_empty()));
-
-            let mut average = vec![0i8; expected.len()];
-            AveragePool2dI8 { window: w, channels: channels as u32, min: -128, max: 127 }
-                .run(&data, &mut average);
-            let mut greatest = vec![0i8; expected.len()];
-            MaxPool2dI8 { window: w, channels: channels as u32, min: -100, max: 100 }
-                .run(&data, &mut greatest);
-            for (i, taps) in expected.iter().enumerate() {
-                let sum: f64 = taps.iter().map(|&v| f64::from(v)).sum();
-                prop_assert_eq!(f64::from(average[i]), (sum / taps.len() as f64).round());
-                let max = taps.iter().copied().max().unwrap_or(0);
-                prop_assert_eq!(greatest[i], max.clamp(-100, 100));
+            let window = Window { dilation_height: 1, dilation_width: 1, ..window };
+            let image = (window.in_height * window.in_width) as usize * channels;
+            let places = (window.out_height * window.out_width) as usize;
+            let input = bytes(seed, image * batches);
+            let (mut averages, mut maxima) = (Vec::new(), Vec::new());
+            for batch in input.chunks_exact(image) {
+                for place in 0..places {
+                    for channel in 0..channels {
+                        let (mut count, mut greatest) = (0, -128);
+                        let term = |_, pixel: Option<&[i8]>| pixel.map_or(0, |pixel| {
+                            count += 1;
+                            greatest = i32::from(pixel[channel]).max(greatest);
+                            i32::from(pixel[channel])
+                        });
+                        let sum = naive_sum(&window, batch, channels, place, term);
+                        // Half away from zero; a window in the padding alone has no average.
+                        let average = (f64::from(sum) / f64::from(count.max(1))).round() as i32;
+                        averages.push(average.clamp(-100, 90) as i8);
+                        maxima.push(greatest.clamp(-100, 90) as i8);
+                    }
+                }
             }
+            let channels = channels as u32;
+            let mut output = vec![0; averages.len()];
+            AveragePool2dI8 { window, channels, min: -100, max: 90 }.run(&input, &mut output);
+            prop_assert_eq!(&output, &averages);
+            MaxPool2dI8 { window, channels, min: -100, max: 90 }.run(&input, &mut output);
+            prop_assert_eq!(&output, &maxima);
+            // Fewer elements than the shape says: no panic.
+            MaxPool2dI8 { window, channels, min: -100, max: 90 }
+                .run(input.get(1..).unwrap_or(&[]), &mut output);
         }
+    }
+
+    #[test]
+    fn a_maximum_passes_over_what_is_no_number() {
+        let window = Window {
+            in_height: 1,
+            in_width: 4,
+            out_height: 1,
+            out_width: 2,
+            height: 1,
+            width: 2,
+            stride_height: 1,
+            stride_width: 2,
+            dilation_height: 1,
+            dilation_width: 1,
+            pad_top: 0,
+            pad_left: 0,
+        };
+        let mut output = [0.0; 2];
+        MaxPool2dF32 { window, channels: 1, min: f32::MIN, max: f32::MAX }
+            .run(&[f32::NAN, -2.0, f32::NAN, f32::INFINITY], &mut output);
+        assert_eq!(output, [-2.0, f32::MAX]);
+        AveragePool2dF32 { window, channels: 1, min: f32::MIN, max: f32::MAX }
+            .run(&[f32::NAN, 1.0, 2.0, 3.0], &mut output);
+        assert!(output[0].is_nan());
+        assert_eq!(output[1], 2.5);
     }
 }

@@ -100,6 +100,22 @@ pub(crate) fn requantize(sum: i32, words: &[i32], zero_point: i32, min: i32, max
     (scaled + i128::from(zero_point)).clamp(min.into(), max.into()) as i8
 }
 
+/// Tables of channels, in the plain form and in the one for any multiplier, that say the same.
+pub(crate) fn tables(channels: usize) -> [Vec<i32>; 2] {
+    let words = |c: usize| {
+        let c = i32::try_from(c).unwrap();
+        (c * 1000 - 3000, (1 << 30) + c * 12_345_678, 2 + c)
+    };
+    let plain = |(bias, multiplier, right): (i32, i32, i32)| {
+        [bias, multiplier.wrapping_mul(2), 1i32 << (32 - right)]
+    };
+    let any = |(bias, multiplier, right): (i32, i32, i32)| [bias, multiplier, -right];
+    [
+        (0..channels).flat_map(|c| plain(words(c))).collect(),
+        (0..channels).flat_map(|c| any(words(c))).collect(),
+    ]
+}
+
 /// Rows packed four by four, as [`crate::dot`] says.
 pub(crate) fn interleave<T: Copy>(rows: &[T], depth: usize) -> Vec<T> {
     let depth = depth.max(1);

@@ -135,29 +135,6 @@ impl Rescale {
     }
 }
 
-/// The kernel of a sum or difference, for either element type.
-macro_rules! sum_kernel {
-    ($Kernel:ident, $rescale:expr, $order:expr, $b_sign:expr) => {{
-        let (rescale, [first, second], signs): (&Rescale, [usize; 2], [i32; 2]) =
-            ($rescale, $order, [1, $b_sign]);
-        let (b_multiplier, b_shift) = rescale.inputs[second];
-        let (multiplier, shift) = rescale.sum;
-        $Kernel {
-            a_zero_point: rescale.zero_points[first],
-            a_factor: signs[first] << (rescale.left_shift - 1),
-            b_zero_point: rescale.zero_points[second],
-            b_multiplier,
-            b_shift: b_shift.unsigned_abs(),
-            b_sign: signs[second],
-            multiplier,
-            shift: shift.unsigned_abs(),
-            zero_point: rescale.output_zero_point,
-            min: rescale.range.0,
-            max: rescale.range.1,
-        }
-    }};
-}
-
 pub(crate) fn multipliers(a: f32, b: f32, output: f32, left: i32) -> [f64; 3] {
     let twice_max = 2.0 * f64::from(a.max(b));
     [
@@ -269,12 +246,50 @@ pub(crate) fn lower_i8(cx: &mut Lower<'_>, rescale: &Rescale, b_sign: i32) -> Re
     if broadcast::lower_table(cx, |a, b| rescale.sum(a.into(), b.into(), b_sign) as i8)? {
         return Ok(());
     }
-    let order = rescale.order()?;
-    broadcast::lower(cx, order, sum_kernel!(AddI8, rescale, order, b_sign))
+    let [first, second] = rescale.order()?;
+    let signs = [1, b_sign];
+    // The form of `kinglet_kernels::binary::scaled`; shifts are to the right here.
+    let words = |(multiplier, shift): (i32, i32)| {
+        let scale = if multiplier == 0 || shift < -30 { 0 } else { 1 << (30 + shift) };
+        (multiplier.wrapping_mul(2), scale)
+    };
+    let (b_multiplier, b_scale) = words(rescale.inputs[second]);
+    let (multiplier, scale) = words(rescale.sum);
+    let a_factor = signs[first] << (rescale.left_shift - 1);
+    let kernel = AddI8 {
+        a_factor,
+        a_offset: rescale.zero_points[first].wrapping_mul(a_factor).wrapping_neg(),
+        b_offset: rescale.zero_points[second].wrapping_shl(rescale.left_shift).wrapping_neg(),
+        b_multiplier,
+        b_scale,
+        b_sign: signs[second],
+        multiplier,
+        scale,
+        zero_point: rescale.output_zero_point,
+        min: rescale.range.0,
+        max: rescale.range.1,
+    };
+    broadcast::lower(cx, [first, second], kernel)
 }
 
 /// Lowers an int16 sum or difference.
 pub(crate) fn lower_i16(cx: &mut Lower<'_>, rescale: &Rescale, b_sign: i32) -> Result<(), Refusal> {
-    let order = rescale.order()?;
-    broadcast::lower(cx, order, sum_kernel!(AddI16, rescale, order, b_sign))
+    let [first, second] = rescale.order()?;
+    let signs = [1, b_sign];
+    let (b_multiplier, b_shift) = rescale.inputs[second];
+    let (multiplier, shift) = rescale.sum;
+    let kernel = AddI16 {
+        a_zero_point: rescale.zero_points[first],
+        a_factor: signs[first] << (rescale.left_shift - 1),
+        b_zero_point: rescale.zero_points[second],
+        b_multiplier,
+        b_shift: b_shift.unsigned_abs(),
+        b_sign: signs[second],
+        multiplier,
+        shift: shift.unsigned_abs(),
+        zero_point: rescale.output_zero_point,
+        min: rescale.range.0,
+        max: rescale.range.1,
+    };
+    broadcast::lower(cx, [first, second], kernel)
 }

@@ -2,13 +2,15 @@
 
 use crate::common::{Activation, Geometry, Padding, shape, small, touches_border};
 use crate::eval::{Evaluation, elements};
+use crate::fully_connected::{lower_rows_f32, lower_rows_i8};
 use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
+use crate::pack::{self, Channels};
 use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
+use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
-use crate::{pack, reference};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
-use kinglet_kernels::{Conv2dF32, Conv2dI8, Window};
+use kinglet_kernels::{Conv2dAnyI8, Conv2dF32, Conv2dI8, Window};
 use std::sync::Arc;
 
 operator! {
@@ -231,70 +233,78 @@ impl Op for Conv2d {
             Some(bias) => Some(bias.constant().ok_or("the bias is not constant")?.bytes()),
             None => None,
         };
-        let padded = touches_border(&sizes.window);
+        let window = sizes.window;
+        let padded = touches_border(&window);
         let group_channels = sizes.in_channels / sizes.groups;
         let group_outputs = sizes.outputs / sizes.groups;
+        let row_len = window.width as usize * group_channels;
         let in_channels = small(sizes.in_channels)?;
         let out_channels = small(sizes.outputs)?;
         let groups = small(sizes.groups)?;
+        // A window of one place that goes from place to place is a fully connected layer of many rows.
+        let pointwise = sizes.groups == 1
+            && [window.height, window.width] == [1; 2]
+            && [window.stride_height, window.stride_width] == [1; 2]
+            && !padded;
         match (input.dtype(), weights.dtype()) {
             (DType::I8, DType::I8) => {
                 let (_, input_zero) = per_tensor(input, "the input")?;
-                let (_, output_zero) = per_tensor(output, "the output")?;
+                let (_, output_zero_point) = per_tensor(output, "the output")?;
                 let (min, max) = self.activation.range_quantized(output)?;
                 let scales = channel_scales(weights, 0, sizes.outputs, "the weights")?;
                 let multipliers = multipliers(input, &scales, output)?;
                 let rows = elements::<i8>(data.bytes());
                 let bias = bias.map(elements::<i32>);
-                let words = pack::channel_words(
-                    &rows,
-                    sizes.depth,
-                    bias.as_deref(),
-                    input_zero,
-                    &multipliers,
-                )?;
+                let channels =
+                    Channels::new(&rows, sizes.depth, bias.as_deref(), input_zero, &multipliers)?;
+                if pointwise {
+                    let lengths = [sizes.depth, sizes.outputs];
+                    return lower_rows_i8(
+                        cx,
+                        lengths,
+                        &rows,
+                        &channels,
+                        output_zero_point,
+                        (min, max),
+                    );
+                }
                 let packed = pack::interleave_groups(&rows, sizes.depth, group_outputs);
                 let zero = i8::try_from(input_zero).map_err(|_| "a zero point out of range")?;
-                let padding = if padded { vec![zero; group_channels] } else { Vec::new() };
-                let weights =
-                    cx.constant("weights", "4 rows interleaved", Some(1), ConstantData::I8(packed));
-                let channels = cx.constant(
-                    "channels",
-                    "bias, multiplier, shift",
-                    Some(2),
-                    ConstantData::I32(words),
-                );
+                let padding = if padded { vec![zero; row_len] } else { Vec::new() };
+                let packed = ConstantData::I8(packed);
+                let weights = cx.constant("weights", "4 rows interleaved", Some(1), packed);
+                let table = channels.constant(cx, 2);
                 let padding = cx.constant("padding", "", None, ConstantData::I8(padding));
-                cx.call(
-                    Conv2dI8 {
-                        window: sizes.window,
-                        in_channels,
-                        out_channels,
-                        groups,
-                        output_zero_point: output_zero,
-                        min,
-                        max,
-                    },
-                    &[Arg::Input(0), weights, channels, padding, Arg::Output(0)],
-                );
+                let args = [Arg::Input(0), weights, table, padding, Arg::Output(0)];
+                let kernel = Conv2dI8 {
+                    window,
+                    in_channels,
+                    out_channels,
+                    groups,
+                    output_zero_point,
+                    min,
+                    max,
+                };
+                lower_i8(cx, kernel, &channels, &args);
                 Ok(())
             }
             (DType::F32, DType::F32) => {
                 let (min, max) = self.activation.range_f32();
                 let rows = elements::<f32>(data.bytes());
-                let packed = pack::interleave_groups(&rows, sizes.depth, group_outputs);
                 let bias = bias.map_or_else(|| vec![0.0; sizes.outputs], elements::<f32>);
-                let padding = if padded { vec![0.0; group_channels] } else { Vec::new() };
-                let weights = cx.constant(
-                    "weights",
-                    "4 rows interleaved",
-                    Some(1),
-                    ConstantData::F32(packed),
-                );
+                if pointwise {
+                    let lengths = [sizes.depth, sizes.outputs];
+                    return lower_rows_f32(cx, lengths, &rows, bias, (min, max));
+                }
+                refuse_infinite(padded, &rows)?;
+                let packed = pack::interleave_groups(&rows, sizes.depth, group_outputs);
+                let padding = if padded { vec![0.0; row_len] } else { Vec::new() };
+                let packed = ConstantData::F32(packed);
+                let weights = cx.constant("weights", "4 rows interleaved", Some(1), packed);
                 let bias = cx.constant("bias", "", Some(2), ConstantData::F32(bias));
                 let padding = cx.constant("padding", "", None, ConstantData::F32(padding));
                 cx.call(
-                    Conv2dF32 { window: sizes.window, in_channels, out_channels, groups, min, max },
+                    Conv2dF32 { window, in_channels, out_channels, groups, min, max },
                     &[Arg::Input(0), weights, bias, padding, Arg::Output(0)],
                 );
                 Ok(())
@@ -331,4 +341,26 @@ impl Op for Conv2d {
         }
         Some(Arc::new(Self { padding, ..self.clone() }))
     }
+}
+
+/// Emits the kernel, or its form for any multiplier.
+pub(crate) fn lower_i8(cx: &mut Lower<'_>, kernel: Conv2dI8, channels: &Channels, args: &[Arg]) {
+    if !channels.any {
+        cx.call(kernel, args);
+        return;
+    }
+    let Conv2dI8 { window, in_channels, out_channels, groups, output_zero_point, min, max } =
+        kernel;
+    let kernel =
+        Conv2dAnyI8 { window, in_channels, out_channels, groups, output_zero_point, min, max };
+    cx.call(kernel, args);
+}
+
+/// The kernel multiplies padding by 0 where the reference leaves it out: the same unless a weight is
+/// infinite or no number.
+pub(crate) fn refuse_infinite(padded: bool, weights: &[f32]) -> Result<(), Refusal> {
+    if padded && weights.iter().any(|weight| !weight.is_finite()) {
+        return Err(Refusal::new("a weight that is infinite or not a number, over padding"));
+    }
+    Ok(())
 }

@@ -1,14 +1,18 @@
 //! DEPTHWISE_CONV_2D: each input channel is convolved by itself.
 
 use crate::common::{Activation, Geometry, Padding, shape, small, touches_border};
+use crate::conv2d::{lower_i8, refuse_infinite};
 use crate::eval::{Evaluation, elements};
 use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
+use crate::pack::{self, Channels};
 use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
+use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
-use crate::{pack, reference};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
-use kinglet_kernels::{Conv2dF32, Conv2dI8, DepthwiseConv2dF32, DepthwiseConv2dI8, Window};
+use kinglet_kernels::{
+    Conv2dF32, Conv2dI8, DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8, Window,
+};
 use std::sync::Arc;
 
 operator! {
@@ -229,22 +233,22 @@ impl Op for DepthwiseConv2d {
         // is a convolution of as many groups as there are input channels.
         let depthwise = sizes.multiplier == 1 && sizes.channels > 1;
         let packing = "4 channels interleaved";
+        let padding_len = match (padded, depthwise) {
+            (false, _) => 0,
+            (true, true) => sizes.channels,
+            (true, false) => window.width as usize,
+        };
         match (input.dtype(), weights.dtype()) {
             (DType::I8, DType::I8) => {
                 let (_, input_zero) = per_tensor(input, "the input")?;
-                let (_, output_zero) = per_tensor(output, "the output")?;
+                let (_, output_zero_point) = per_tensor(output, "the output")?;
                 let (min, max) = self.activation.range_quantized(output)?;
                 let scales = channel_scales(weights, 3, sizes.outputs, "the weights")?;
                 let multipliers = multipliers(input, &scales, output)?;
                 let rows = rows(&elements::<i8>(data.bytes()), sizes.outputs);
                 let bias = bias.map(elements::<i32>);
-                let words = pack::channel_words(
-                    &rows,
-                    sizes.taps,
-                    bias.as_deref(),
-                    input_zero,
-                    &multipliers,
-                )?;
+                let channel_table =
+                    Channels::new(&rows, sizes.taps, bias.as_deref(), input_zero, &multipliers)?;
                 let zero = i8::try_from(input_zero).map_err(|_| "a zero point out of range")?;
                 let packed = if depthwise {
                     pack::interleave(&rows, sizes.taps)
@@ -252,35 +256,29 @@ impl Op for DepthwiseConv2d {
                     pack::interleave_groups(&rows, sizes.taps, sizes.multiplier)
                 };
                 let weights = cx.constant("weights", packing, Some(1), ConstantData::I8(packed));
-                let words = cx.constant(
-                    "channels",
-                    "bias, multiplier, shift",
-                    Some(2),
-                    ConstantData::I32(words),
-                );
-                if depthwise {
-                    let kernel = DepthwiseConv2dI8 {
-                        window,
-                        channels,
-                        input_zero_point: zero,
-                        output_zero_point: output_zero,
-                        min,
-                        max,
-                    };
-                    cx.call(kernel, &[Arg::Input(0), weights, words, Arg::Output(0)]);
-                } else {
-                    let padding = if padded { vec![zero] } else { Vec::new() };
-                    let padding = cx.constant("padding", "", None, ConstantData::I8(padding));
+                let table = channel_table.constant(cx, 2);
+                let padding = ConstantData::I8(vec![zero; padding_len]);
+                let padding = cx.constant("padding", "", None, padding);
+                let args = [Arg::Input(0), weights, table, padding, Arg::Output(0)];
+                if !depthwise {
                     let kernel = Conv2dI8 {
                         window,
                         in_channels: channels,
                         out_channels: small(sizes.outputs)?,
                         groups: channels,
-                        output_zero_point: output_zero,
+                        output_zero_point,
                         min,
                         max,
                     };
-                    cx.call(kernel, &[Arg::Input(0), weights, words, padding, Arg::Output(0)]);
+                    lower_i8(cx, kernel, &channel_table, &args);
+                } else if channel_table.any {
+                    let kernel =
+                        DepthwiseConv2dAnyI8 { window, channels, output_zero_point, min, max };
+                    cx.call(kernel, &args);
+                } else {
+                    let kernel =
+                        DepthwiseConv2dI8 { window, channels, output_zero_point, min, max };
+                    cx.call(kernel, &args);
                 }
                 Ok(())
             }
@@ -288,6 +286,7 @@ impl Op for DepthwiseConv2d {
                 let (min, max) = self.activation.range_f32();
                 let rows = rows(&elements::<f32>(data.bytes()), sizes.outputs);
                 let bias = bias.map_or_else(|| vec![0.0; sizes.outputs], elements::<f32>);
+                refuse_infinite(padded, &rows)?;
                 let packed = if depthwise {
                     pack::interleave(&rows, sizes.taps)
                 } else {
@@ -295,22 +294,21 @@ impl Op for DepthwiseConv2d {
                 };
                 let weights = cx.constant("weights", packing, Some(1), ConstantData::F32(packed));
                 let bias = cx.constant("bias", "", Some(2), ConstantData::F32(bias));
+                let padding = ConstantData::F32(vec![0.0; padding_len]);
+                let padding = cx.constant("padding", "", None, padding);
+                let args = [Arg::Input(0), weights, bias, padding, Arg::Output(0)];
                 if depthwise {
-                    let kernel = DepthwiseConv2dF32 { window, channels, min, max };
-                    cx.call(kernel, &[Arg::Input(0), weights, bias, Arg::Output(0)]);
+                    cx.call(DepthwiseConv2dF32 { window, channels, min, max }, &args);
                 } else {
-                    let padding = if padded { vec![0.0] } else { Vec::new() };
-                    let padding = cx.constant("padding", "", None, ConstantData::F32(padding));
-                    let out_channels = small(sizes.outputs)?;
                     let kernel = Conv2dF32 {
                         window,
                         in_channels: channels,
-                        out_channels,
+                        out_channels: small(sizes.outputs)?,
                         groups: channels,
                         min,
                         max,
                     };
-                    cx.call(kernel, &[Arg::Input(0), weights, bias, padding, Arg::Output(0)]);
+                    cx.call(kernel, &args);
                 }
                 Ok(())
             }

@@ -4,10 +4,11 @@ use crate::common::{Activation, small};
 use crate::eval::{Evaluation, elements};
 use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
+use crate::pack::{self, Channels};
 use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
-use crate::{pack, reference};
+use crate::reference;
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
-use kinglet_kernels::{FullyConnectedF32, FullyConnectedI8};
+use kinglet_kernels::{FullyConnectedAnyI8, FullyConnectedF32, FullyConnectedI8};
 use std::sync::Arc;
 
 operator! {
@@ -185,51 +186,17 @@ impl Op for FullyConnected {
                 let bias = bias.map(elements::<i32>);
                 let (_, input_zero) = per_tensor(input, "the input")?;
                 let (_, output_zero) = per_tensor(output, "the output")?;
-                let (min, max) = self.activation.range_quantized(output)?;
+                let range = self.activation.range_quantized(output)?;
                 let scales = channel_scales(weights, 0, outputs, "the weights")?;
                 let multipliers = multipliers(input, &scales, output)?;
-                let words =
-                    pack::channel_words(&rows, depth, bias.as_deref(), input_zero, &multipliers)?;
-                let weights = cx.constant(
-                    "weights",
-                    "4 rows interleaved",
-                    Some(1),
-                    ConstantData::I8(pack::interleave(&rows, depth)),
-                );
-                let channels = cx.constant(
-                    "channels",
-                    "bias, multiplier, shift",
-                    Some(2),
-                    ConstantData::I32(words),
-                );
-                cx.call(
-                    FullyConnectedI8 {
-                        inputs: small(depth)?,
-                        outputs: small(outputs)?,
-                        output_zero_point: output_zero,
-                        min,
-                        max,
-                    },
-                    &[Arg::Input(0), weights, channels, Arg::Output(0)],
-                );
-                Ok(())
+                let channels =
+                    Channels::new(&rows, depth, bias.as_deref(), input_zero, &multipliers)?;
+                lower_rows_i8(cx, [depth, outputs], &rows, &channels, output_zero, range)
             }
             (DType::F32, DType::F32) => {
                 let rows = elements::<f32>(data.bytes());
                 let bias = bias.map_or_else(|| vec![0.0; outputs], elements::<f32>);
-                let (min, max) = self.activation.range_f32();
-                let weights = cx.constant(
-                    "weights",
-                    "4 rows interleaved",
-                    Some(1),
-                    ConstantData::F32(pack::interleave(&rows, depth)),
-                );
-                let bias = cx.constant("bias", "", Some(2), ConstantData::F32(bias));
-                cx.call(
-                    FullyConnectedF32 { inputs: small(depth)?, outputs: small(outputs)?, min, max },
-                    &[Arg::Input(0), weights, bias, Arg::Output(0)],
-                );
-                Ok(())
+                lower_rows_f32(cx, [depth, outputs], &rows, bias, self.activation.range_f32())
             }
             (x, w) => Err(Refusal::new(format!("{x} inputs with {w} weights are not supported"))
                 .help("quantize activations as well as weights, or keep both in f32")),
@@ -240,4 +207,43 @@ impl Op for FullyConnected {
         let activation = self.activation.then(activation)?;
         Some(Arc::new(Self { activation, ..self.clone() }))
     }
+}
+
+/// Lowers to rows of `depth` inputs, each to a row of `outputs`: `sizes` are these two.
+pub(crate) fn lower_rows_i8(
+    cx: &mut Lower<'_>,
+    sizes: [usize; 2],
+    rows: &[i8],
+    channels: &Channels,
+    output_zero_point: i32,
+    (min, max): (i32, i32),
+) -> Result<(), Refusal> {
+    let packed = ConstantData::I8(pack::interleave(rows, sizes[0]));
+    let weights = cx.constant("weights", "4 rows interleaved", Some(1), packed);
+    let table = channels.constant(cx, 2);
+    let args = [Arg::Input(0), weights, table, Arg::Output(0)];
+    let (inputs, outputs) = (small(sizes[0])?, small(sizes[1])?);
+    if channels.any {
+        cx.call(FullyConnectedAnyI8 { inputs, outputs, output_zero_point, min, max }, &args);
+    } else {
+        cx.call(FullyConnectedI8 { inputs, outputs, output_zero_point, min, max }, &args);
+    }
+    Ok(())
+}
+
+/// As [`lower_rows_i8`], in f32.
+pub(crate) fn lower_rows_f32(
+    cx: &mut Lower<'_>,
+    sizes: [usize; 2],
+    rows: &[f32],
+    bias: Vec<f32>,
+    (min, max): (f32, f32),
+) -> Result<(), Refusal> {
+    let packed = ConstantData::F32(pack::interleave(rows, sizes[0]));
+    let weights = cx.constant("weights", "4 rows interleaved", Some(1), packed);
+    let bias = cx.constant("bias", "", Some(2), ConstantData::F32(bias));
+    let (inputs, outputs) = (small(sizes[0])?, small(sizes[1])?);
+    let args = [Arg::Input(0), weights, bias, Arg::Output(0)];
+    cx.call(FullyConnectedF32 { inputs, outputs, min, max }, &args);
+    Ok(())
 }

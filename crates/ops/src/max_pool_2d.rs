@@ -1,11 +1,12 @@
 //! MAX_POOL_2D: the maximum of each window, channel by channel.
 
+use crate::average_pool_2d::same_scale;
 use crate::common::{Activation, Geometry, Padding, each_window, shape, small};
 use crate::eval::Evaluation;
 use crate::lower::{Arg, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
+use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_maximum};
-use crate::{quant, reference};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::{MaxPool2dF32, MaxPool2dI8, Window};
 use std::sync::Arc;
@@ -68,19 +69,6 @@ impl MaxPool2d {
         };
         geometry.over(input.shape())
     }
-}
-
-/// Integers are only compared and added: both sides must have one scale and zero point.
-fn same_scale(input: &Tensor, output: &Tensor) -> Result<(), Refusal> {
-    let (from, to) =
-        (quant::per_tensor(input, "the input")?, quant::per_tensor(output, "the output")?);
-    if from == to {
-        return Ok(());
-    }
-    Err(Refusal::new(format!(
-        "input and output have the quantizations {from:?} and {to:?}, expected one"
-    ))
-    .help("the converter keeps the scale of a pooling layer; convert the model again"))
 }
 
 impl Operator for MaxPool2d {

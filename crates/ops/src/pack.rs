@@ -1,5 +1,6 @@
 //! Weights and tables as the kernels of `kinglet_kernels::dot` take them.
 
+use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::Refusal;
 use crate::quant::quantize_multiplier;
 use kinglet_kernels::dot::GROUP;
@@ -26,34 +27,70 @@ pub fn interleave_groups<T: Copy>(rows: &[T], depth: usize, group_outputs: usize
     rows.chunks(group).flat_map(|rows| interleave(rows, depth)).collect()
 }
 
-/// The words `bias, multiplier, shift` for each output channel, with the input's zero point folded
-/// into the bias: `bias - zero_point * sum(weights of the channel)`.
-///
-/// `weights` are rows of `depth` elements, one row for each channel. The sums wrap as the reference's
-/// do.
-pub fn channel_words(
-    weights: &[i8],
-    depth: usize,
-    bias: Option<&[i32]>,
-    input_zero_point: i32,
-    multipliers: &[f64],
-) -> Result<Vec<i32>, Refusal> {
-    let channels = weights.len() / depth.max(1);
-    if multipliers.len() != channels || bias.is_some_and(|bias| bias.len() != channels) {
-        return Err(Refusal::new(format!(
-            "{channels} output channels with {} scales and {} biases",
-            multipliers.len(),
-            bias.map_or(0, <[i32]>::len)
-        )));
+/// The table of output channels of an int8 kernel, in one of the two forms of `kinglet_kernels::dot`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channels {
+    /// Three words for each channel.
+    pub words: Vec<i32>,
+    /// Whether the kernel must be the one for any multiplier.
+    pub any: bool,
+}
+
+impl Channels {
+    /// The table, with the input's zero point folded into the bias: `bias - zero_point * sum(weights of
+    /// the channel)`.
+    ///
+    /// `weights` are rows of `depth` elements, one row for each channel. The sums wrap as the
+    /// reference's do.
+    ///
+    /// # Errors
+    /// When the numbers of rows, biases and multipliers differ.
+    pub fn new(
+        weights: &[i8],
+        depth: usize,
+        bias: Option<&[i32]>,
+        input_zero_point: i32,
+        multipliers: &[f64],
+    ) -> Result<Self, Refusal> {
+        let channels = weights.len() / depth.max(1);
+        if multipliers.len() != channels || bias.is_some_and(|bias| bias.len() != channels) {
+            return Err(Refusal::new(format!(
+                "{channels} output channels with {} scales and {} biases",
+                multipliers.len(),
+                bias.map_or(0, <[i32]>::len)
+            )));
+        }
+        let scales: Vec<(i32, i32)> = multipliers.iter().map(|&m| quantize_multiplier(m)).collect();
+        // The plain form needs a right shift of two at least: its scale is a positive i32. A multiplier
+        // of 0 is a scale of 0.
+        let any = scales.iter().any(|&(multiplier, shift)| multiplier != 0 && shift > -2);
+        let mut words = Vec::with_capacity(channels * 3);
+        for ((channel, row), (multiplier, shift)) in
+            weights.chunks_exact(depth.max(1)).enumerate().zip(scales)
+        {
+            let sum = row.iter().fold(0i32, |sum, &w| sum.wrapping_add(i32::from(w)));
+            let bias = bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0);
+            words.push(bias.wrapping_sub(input_zero_point.wrapping_mul(sum)));
+            if any {
+                words.extend([multiplier, shift]);
+            } else if multiplier == 0 {
+                words.extend([i32::MIN, 0]);
+            } else {
+                words.extend([multiplier.wrapping_mul(2), 1 << (32 + shift)]);
+            }
+        }
+        Ok(Self { words, any })
     }
-    let mut words = Vec::with_capacity(channels * 3);
-    for (channel, row) in weights.chunks_exact(depth.max(1)).enumerate() {
-        let sum = row.iter().fold(0i32, |sum, &w| sum.wrapping_add(i32::from(w)));
-        let bias = bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0);
-        let (multiplier, shift) = quantize_multiplier(multipliers[channel]);
-        words.extend([bias.wrapping_sub(input_zero_point.wrapping_mul(sum)), multiplier, shift]);
+
+    /// The table as a constant, made from the bias at this input.
+    pub fn constant(&self, cx: &mut Lower<'_>, bias: usize) -> Arg {
+        let packing = if self.any {
+            "bias, multiplier, shift"
+        } else {
+            "bias, 2 x multiplier, 2^32 >> right shift"
+        };
+        cx.constant("channels", packing, Some(bias), ConstantData::I32(self.words.clone()))
     }
-    Ok(words)
 }
 
 #[cfg(test)]
@@ -68,7 +105,24 @@ mod tests {
 
     #[test]
     fn the_zero_point_is_folded_into_the_bias() {
-        let words = channel_words(&[1, 2, -3, 4], 2, Some(&[10, 20]), 5, &[0.5, 1.0]).unwrap();
-        assert_eq!(words, [10 - 15, 1 << 30, 0, 20 - 5, 1 << 30, 1]);
+        let small = Channels::new(&[1, 2, -3, 4], 2, Some(&[10, 20]), 5, &[0.125, 0.03]).unwrap();
+        let (multiplier, shift) = quantize_multiplier(0.03);
+        assert_eq!(shift, -5);
+        assert_eq!(
+            small.words,
+            [10 - 15, i32::MIN, 1 << 30, 20 - 5, multiplier.wrapping_mul(2), 1 << 27]
+        );
+        assert!(!small.any);
+    }
+
+    #[test]
+    fn a_multiplier_that_is_too_large_takes_the_other_form() {
+        let large = Channels::new(&[1, 2, -3, 4], 2, Some(&[10, 20]), 5, &[0.5, 1.0]).unwrap();
+        assert_eq!(large.words, [10 - 15, 1 << 30, 0, 20 - 5, 1 << 30, 1]);
+        assert!(large.any);
+        // 0.25 is 0.5 x 2^-1.
+        assert!(Channels::new(&[1], 1, None, 0, &[0.25]).unwrap().any);
+        let nothing = Channels::new(&[1], 1, None, 0, &[0.0]).unwrap();
+        assert_eq!((nothing.words.as_slice(), nothing.any), (&[0, i32::MIN, 0][..], false));
     }
 }
