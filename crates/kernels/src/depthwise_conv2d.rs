@@ -116,7 +116,7 @@ struct Place<'a, T> {
 }
 
 /// Taps that are found once for all channels of an output place.
-const TAPS: usize = 32;
+const TAPS: usize = 25;
 
 impl<'a, T: Lane> Shape<'a, T> {
     #[inline(always)]

@@ -21,7 +21,25 @@ pub fn multiply_by_quantized_multiplier(acc: i32, multiplier: i32, shift: i32) -
 /// `round(a * b / 2^32)`, half up: one instruction where there is a rounding high multiply.
 #[inline(always)]
 pub fn high_mul_round(a: i32, b: i32) -> i32 {
-    (i64::from(a).wrapping_mul(i64::from(b)).wrapping_add(1 << 31) >> 32) as i32
+    // ARMv6-M, the one Arm architecture here without 32-bit atomics, has no long multiply either: the
+    // library's 64-bit product costs it twice as much.
+    if cfg!(all(target_arch = "arm", not(target_has_atomic = "32"))) {
+        high_mul_round_by_halves(a, b)
+    } else {
+        (i64::from(a).wrapping_mul(i64::from(b)).wrapping_add(1 << 31) >> 32) as i32
+    }
+}
+
+/// [`high_mul_round`] by four products of 16 bits: Hacker's Delight, `mulhs`.
+#[inline(always)]
+fn high_mul_round_by_halves(a: i32, b: i32) -> i32 {
+    let ((a_high, a_low), (b_high, b_low)) = ((a >> 16, a & 0xffff), (b >> 16, b & 0xffff));
+    let low = a_low.wrapping_mul(b_low).cast_unsigned() >> 16;
+    let middle = a_high.wrapping_mul(b_low).wrapping_add(low.cast_signed());
+    let other = a_low.wrapping_mul(b_high).wrapping_add(middle & 0xffff);
+    let high = a_high.wrapping_mul(b_high).wrapping_add(middle >> 16).wrapping_add(other >> 16);
+    // The highest bit below the result, which is what half of it is.
+    high.wrapping_add((other >> 15) & 1)
 }
 
 /// `round(a * b / 2^31)`, half up, saturated where `a` and `b` are both `i32::MIN`.
@@ -105,6 +123,13 @@ mod tests {
 
     proptest! {
         #[test]
+        fn products_by_halves_are_the_same(a: i32, b: i32) {
+            let wide = (i64::from(a) * i64::from(b) + (1 << 31)) >> 32;
+            prop_assert_eq!(i64::from(high_mul_round_by_halves(a, b)), wide);
+            prop_assert_eq!(i64::from(high_mul_round(a, b)), wide);
+        }
+
+        #[test]
         fn the_whole_way_is_gemmlowps(acc: i32, multiplier in 0..=i32::MAX, shift in -31i32..=30) {
             let (left, right) = (shift.max(0).unsigned_abs(), (-shift).max(0).unsigned_abs());
             let high = gemmlowp_doubling_high_mul(acc.wrapping_shl(left), multiplier);
@@ -119,6 +144,8 @@ mod tests {
         for a in values {
             for b in values {
                 assert_eq!(doubling_high_mul(a, b), gemmlowp_doubling_high_mul(a, b), "{a} {b}");
+                let wide = (i64::from(a) * i64::from(b) + (1 << 31)) >> 32;
+                assert_eq!(i64::from(high_mul_round_by_halves(a, b)), wide, "{a} {b}");
             }
             for exponent in 0..=31 {
                 let expected = gemmlowp_rounding_divide(a, exponent);
