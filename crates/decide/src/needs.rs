@@ -4,7 +4,7 @@ use crate::table::{CodeTable, Entry, rounded, uses};
 use kinglet_boards::Core;
 use kinglet_program::{ALIGNMENT, Program};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How figures were obtained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -97,13 +97,22 @@ impl Needs {
 }
 
 /// Bytes of read-only data that hold the kernels' parameters: one copy of each value, aligned as its type
-/// asks for. Calls by reference need them; a call that is specialized has them in its code.
+/// asks for. Only kernels that several steps call by reference need them as data: the parameters of a
+/// single call are folded into the code.
 pub fn parameter_bytes(program: &Program) -> u64 {
+    let mut calls: BTreeMap<&str, usize> = BTreeMap::new();
+    for step in program.steps.iter().filter(|step| step.call.shared) {
+        *calls.entry(step.call.kernel.declaration().name).or_default() += 1;
+    }
     let mut seen = BTreeSet::new();
     let mut bytes = 0;
-    for step in program.steps.iter().filter(|step| step.call.shared) {
+    for step in &program.steps {
         let kernel = step.call.kernel.as_ref();
-        let mut value = kernel.declaration().params.as_bytes().to_vec();
+        let name = kernel.declaration().name;
+        if calls.get(name).is_none_or(|&calls| calls < 2) {
+            continue;
+        }
+        let mut value = name.as_bytes().to_vec();
         kernel.encode(&mut |part| value.extend_from_slice(part));
         if seen.insert(value) {
             bytes += size_of_val(kernel) as u64;
@@ -167,8 +176,8 @@ fn add_measured(needs: &mut Needs, entry: &Entry, program: &Program) {
     needs.stack_error = estimate.stack_error;
     needs.statics = entry.statics;
     needs.data = entry.data;
-    let parameters = rounded(entry.parameters * parameter_bytes(program) as f64);
-    needs.constants = needs.constants.saturating_add(entry.constants_base + parameters);
+    needs.constants =
+        needs.constants.saturating_add(entry.constants_base + parameter_bytes(program));
     if !estimate.unknown.is_empty() {
         needs.notes.push(format!(
             "not measured on {} at opt-level {}, estimated from other kernels: {}",

@@ -1,7 +1,7 @@
 //! What would help, each with the bytes it saves.
 
 use crate::fit::{FitReport, Verdict, spare};
-use crate::needs::{Needs, Settings};
+use crate::needs::{Needs, Settings, check_bytes};
 use crate::peak::largest_saving;
 use kinglet_boards::{Board, Class, RegionKind};
 use kinglet_graph::{DType, TensorType};
@@ -23,6 +23,8 @@ pub struct Memories {
 pub enum RemedyKind {
     /// Let the compiler optimize for size.
     OptimizeSize,
+    /// No stored vector for `check()`.
+    NoCheck,
     /// Weights in a flash of their own.
     WeightsElsewhere,
     /// Arena and stack in different regions.
@@ -64,7 +66,6 @@ pub(crate) fn remedies(
     board: &Board,
     settings: &Settings,
 ) -> Vec<Remedy> {
-    let _ = settings;
     if report.verdict == Verdict::Fits || report.ram.region.is_empty() {
         return Vec::new();
     }
@@ -79,6 +80,14 @@ pub(crate) fn remedies(
     let mut add = |kind, what: String, saves: Memories, estimate| {
         list.push(Remedy { kind, what, saves, estimate, enough: enough(saves) });
     };
+    if flash_missing > 0 && settings.check {
+        add(
+            RemedyKind::NoCheck,
+            "leave out check() and its stored vector (`--no-check`)".to_owned(),
+            Memories { flash: check_bytes(program), ram: 0 },
+            false,
+        );
+    }
     if flash_missing > 0
         && board.class == Class::Microcontroller
         && let Some(region) = spare(board, &[RegionKind::ExternalFlash], "", needs.weights)

@@ -56,8 +56,6 @@ pub struct Entry {
     pub code_operand: f64,
     /// Read-only data of an example beside weights, parameters and the check vector.
     pub constants_base: u64,
-    /// The share of the kernels' parameters that is linked as data; the compiler folds the rest into code.
-    pub parameters: f64,
     /// Start values of variables in flash.
     pub data: u64,
     /// Variables but the arena.
@@ -97,8 +95,8 @@ pub struct Variant(pub String, pub u64, pub u64);
 const SIGNATURE: usize = 48;
 
 /// The kernels of a program, each with the signature of its parameters over all of its calls, a letter for
-/// each number: `v` when it varies, and where it is the same everywhere, `0`, `1`, `s` for 2 to 8 (a short
-/// loop, which the compiler unrolls) or `n`.
+/// each number: `v` when it varies, and where it is the same everywhere, the digit up to 9 (a short loop,
+/// which the compiler unrolls), `e` for a length that four divides, or `n`.
 pub fn uses(program: &Program) -> BTreeMap<&'static str, String> {
     let mut all: BTreeMap<&'static str, Vec<Option<Vec<u8>>>> = BTreeMap::new();
     for step in &program.steps {
@@ -118,12 +116,15 @@ pub fn uses(program: &Program) -> BTreeMap<&'static str, String> {
     }
     let letter = |number: &Option<Vec<u8>>| match number.as_deref() {
         None => 'v',
-        Some([first, rest @ ..]) if rest.iter().all(|&byte| byte == 0) => match first {
-            0 => '0',
-            1 => '1',
-            2..=8 => 's',
-            _ => 'n',
-        },
+        Some([first @ 0..=9, rest @ ..]) if rest.iter().all(|&byte| byte == 0) => {
+            char::from(b'0' + first)
+        }
+        // A length; what is larger is a multiplier, whose bits say nothing.
+        Some([first, second @ 0..=15, rest @ ..])
+            if first % 4 == 0 && rest.iter().all(|&byte| byte == 0) && second | first > 0 =>
+        {
+            'e'
+        }
         Some(_) => 'n',
     };
     all.into_iter().map(|(name, numbers)| (name, numbers.iter().map(letter).collect())).collect()
@@ -134,9 +135,12 @@ impl KernelSize {
     pub fn nearest(&self, signature: &str) -> Option<&Variant> {
         let cost = |variant: &&Variant| {
             let letters = variant.0.chars().zip(signature.chars());
+            let folds = |letter: char| matches!(letter, '0' | '1');
             let costs = letters.map(|(a, b)| match (a, b) {
                 (a, b) if a == b => 0,
-                ('v', _) | (_, 'v') => 2,
+                ('v', _) | (_, 'v') => 4,
+                // With 0 or 1 whole branches and loops go.
+                (a, b) if folds(a) || folds(b) => 2,
                 _ => 1,
             });
             (costs.sum::<usize>(), std::cmp::Reverse(variant.1))
@@ -187,7 +191,7 @@ impl CodeTable {
         for entry in &self.entries {
             text.push_str(&format!(
                 "\n[[entry]]\ncore = {:?}\nlevel = {:?}\nexamples = {}\nvectors = {}\ncode_base = {:.1}\n\
-                 code_step = {:.1}\ncode_operand = {:.1}\nconstants_base = {}\nparameters = {:.2}\ndata = {}\nstatics = {}\n\
+                 code_step = {:.1}\ncode_operand = {:.1}\nconstants_base = {}\ndata = {}\nstatics = {}\n\
                  stack_base = {}\ncode_error = {}\nstack_error = {}\n",
                 entry.core,
                 entry.level,
@@ -197,7 +201,6 @@ impl CodeTable {
                 entry.code_step,
                 entry.code_operand,
                 entry.constants_base,
-                entry.parameters,
                 entry.data,
                 entry.statics,
                 entry.stack_base,
@@ -361,7 +364,6 @@ mod tests {
             code_step: 20.5,
             code_operand: 4.0,
             stack_base: 100,
-            parameters: 0.25,
             code_error: 50,
             stack_error: 8,
             kernels: BTreeMap::from([

@@ -143,6 +143,12 @@ fn remedies_name_what_they_save() {
     let find = |kind| report.remedies.iter().find(|remedy| remedy.kind == kind).unwrap();
     let weights = find(RemedyKind::WeightsElsewhere);
     assert_eq!((weights.saves.flash, weights.estimate, weights.enough), (40_000, false, false));
+    let checked = Settings { check: true, ..Settings::default() };
+    let report_with_check = judge(needs(64_512, 1000, 40_000), &program, &board, &checked);
+    let remedies = &report_with_check.remedies;
+    let no_check = remedies.iter().find(|remedy| remedy.kind == RemedyKind::NoCheck).unwrap();
+    assert_eq!(no_check.saves.flash, 27_648 + 18_432);
+    assert!(report.remedies.iter().all(|remedy| remedy.kind != RemedyKind::NoCheck));
     let input = find(RemedyKind::SmallerInput);
     assert!(input.what.contains("from 96x96 to 82x82"), "{}", input.what);
     assert!(input.estimate && input.saves.ram >= report.ram.missing);

@@ -6,7 +6,7 @@
 
 mod table;
 
-pub use table::{Sample, code_table, entry, error_of, sample};
+pub use table::{Sample, code_table, entry, predicted_and_linked, sample};
 
 use crate::model::Model;
 use crate::printed;

@@ -5,7 +5,7 @@ use crate::model::Model;
 use kinglet_boards::Board;
 use kinglet_codegen::identifier;
 use kinglet_decide::{
-    CodeTable, Entry, KernelSize, Optimize, Settings, Variant, check_bytes, parameter_bytes,
+    CodeTable, Entry, KernelSize, Needs, Optimize, Settings, Variant, check_bytes, parameter_bytes,
     predict, uses,
 };
 use kinglet_device::{Cache, Elf, Sizes, measure_example};
@@ -29,7 +29,7 @@ pub struct Sample {
     pub steps: usize,
     /// Operands of all steps.
     pub operands: usize,
-    /// Bytes of the kernels' parameters.
+    /// Bytes of the kernels' parameters that are linked as data.
     pub parameters: u64,
     /// Bytes of the check vector.
     pub check: u64,
@@ -140,8 +140,11 @@ pub fn code_table(
                             .map(|(name, (signature, bytes))| format!("{name} {bytes} {signature}"))
                             .collect();
                         note(&format!(
-                            "{what}: code {}, stack {}: {}",
+                            "{what}: code {}, constants {} (check {}, parameters {}), stack {}: {}",
                             sample.sizes.code,
+                            sample.sizes.constants,
+                            sample.check,
+                            sample.parameters,
                             sample.stack,
                             kernels.join(", ")
                         ));
@@ -177,26 +180,13 @@ fn without_errors(core: &str, level: &str, samples: &[Sample]) -> Entry {
         vectors: common(&|s| s.sizes.vectors),
         data: common(&|s| s.sizes.data),
         statics: common(&|s| s.sizes.statics),
+        constants_base: common(&|s| s.sizes.constants.saturating_sub(s.check + s.parameters)),
         ..Entry::default()
     };
-    constants(&mut entry, samples);
     kernels(&mut entry, samples);
     glue(&mut entry, samples);
     stack(&mut entry, samples);
     entry
-}
-
-/// Texts and the share of parameters that stays data.
-fn constants(entry: &mut Entry, samples: &[Sample]) {
-    let rows: Vec<([f64; 3], f64)> = samples
-        .iter()
-        .map(|s| {
-            ([1.0, s.parameters as f64, 0.0], s.sizes.constants.saturating_sub(s.check) as f64)
-        })
-        .collect();
-    let [base, share, _] = least_squares(&rows, &[&[0, 1], &[0]]);
-    entry.constants_base = base.round() as u64;
-    entry.parameters = (share * 100.0).round() / 100.0;
 }
 
 /// The middle value; of an even number the larger of the two.
@@ -251,8 +241,8 @@ fn glue(entry: &mut Entry, samples: &[Sample]) {
             ([1.0, sample.steps as f64, sample.operands as f64], rest)
         })
         .collect();
-    // Operands go with steps: where both cannot be told apart, or one comes out negative, fewer columns
-    // say as much.
+    // Operands go with steps: where both cannot be told apart, or one comes out negative, one of them says
+    // as much.
     let [base, step, operand] = least_squares(&rows, &[&[0, 1, 2], &[0, 2], &[0, 1], &[0]]);
     (entry.code_base, entry.code_step, entry.code_operand) =
         (tenth(base), tenth(step), tenth(operand));
@@ -261,8 +251,8 @@ fn glue(entry: &mut Entry, samples: &[Sample]) {
 /// How far the entry is off for a sample: code and constants together, and stack.
 fn error(entry: &Entry, sample: &Sample) -> (u64, u64) {
     let estimate = entry.estimate(&sample.uses(), sample.steps, sample.operands);
-    let parameters = (entry.parameters * sample.parameters as f64).round() as u64;
-    let predicted = estimate.code + entry.constants_base + parameters + sample.check;
+    let constants = entry.constants_base + sample.parameters + sample.check;
+    let predicted = estimate.code + constants;
     let stack = if sample.stack > 0 { estimate.stack.abs_diff(sample.stack) } else { 0 };
     (predicted.abs_diff(sample.sizes.code + sample.sizes.constants), stack)
 }
@@ -345,17 +335,19 @@ fn stack(entry: &mut Entry, samples: &[Sample]) {
     }
 }
 
-/// The coefficients that make the sum of squares least, none of them negative, over the first set of columns
-/// for which there are such; the others are 0.
+/// The coefficients that make the sum of squares least, none of them negative, over the choice of columns
+/// that comes nearest; the others are 0.
 fn least_squares(rows: &[([f64; 3], f64)], choices: &[&[usize]]) -> [f64; 3] {
-    for &columns in choices {
-        if let Some(solution) = solve(rows, columns)
-            && solution.iter().all(|value| *value >= 0.0)
-        {
-            return solution;
-        }
-    }
-    [0.0; 3]
+    let solutions = choices.iter().filter_map(|columns| solve(rows, columns));
+    let sound = solutions.filter(|solution| solution.iter().all(|value| *value >= 0.0));
+    let squares = |solution: &[f64; 3]| -> f64 {
+        let error = |(x, y): &([f64; 3], f64)| {
+            x.iter().zip(solution).map(|(x, factor)| x * factor).sum::<f64>() - y
+        };
+        rows.iter().map(|row| error(row).powi(2)).sum()
+    };
+    let best = sound.min_by(|a, b| squares(a).total_cmp(&squares(b)));
+    best.unwrap_or_default()
 }
 
 /// The normal equations over some columns by Gaussian elimination; `None` when they are singular.
@@ -393,14 +385,19 @@ fn solve(rows: &[([f64; 3], f64)], columns: &[usize]) -> Option<[f64; 3]> {
     Some(solution)
 }
 
-/// The prediction beside the truth for samples that may not be among the table's own: flash without
-/// weights, in bytes.
-pub fn error_of(model: &Model, board: &Board, optimize: Optimize) -> Result<(u64, u64)> {
+/// What is predicted for a model, and the sample of its linked example.
+///
+/// # Errors
+/// What cannot be lowered, built or run.
+pub fn predicted_and_linked(
+    model: &Model,
+    board: &Board,
+    optimize: Optimize,
+) -> Result<(Needs, Sample)> {
     let found = sample(model, board, optimize)?;
     let program = model.program(&board.target(), &Options::default())?;
     let settings = Settings { optimize, check: true, soft_float: true };
-    let needs = predict(&program, found.sizes.weights, board.core, &settings);
-    Ok((needs.flash() - needs.weights, found.sizes.flash - found.sizes.weights))
+    Ok((predict(&program, found.sizes.weights, board.core, &settings), found))
 }
 
 #[cfg(test)]
@@ -420,7 +417,7 @@ mod tests {
             others: others.iter().map(|(n, b)| ((*n).into(), *b)).collect(),
             steps,
             operands: 3 * steps,
-            parameters: 20 * steps as u64,
+            parameters: 10 * steps as u64,
             check: 64,
             sizes,
             stack: 200 + kernels.iter().map(|(.., bytes)| bytes / 10).max().unwrap_or(0),
@@ -446,7 +443,7 @@ mod tests {
         // Stacks of 230 to 270 above a base of 230: only the deepest is told apart.
         let variants = [Variant("11".into(), 400, 10), Variant("v1".into(), 700, 40)];
         assert_eq!(entry.kernels["conv"].variants, variants);
-        assert_eq!((entry.constants_base, entry.parameters), (12, 0.5));
+        assert_eq!(entry.constants_base, 12);
         assert_eq!(entry.stack_base, 230);
         assert!((entry.code_base - 100.0).abs() < 0.1, "{}", entry.code_base);
         assert!((entry.code_step + 3.0 * entry.code_operand - 30.0).abs() < 0.1);

@@ -2,10 +2,10 @@
 //!
 //! `code-table [--board B ...] [--check] [FILE ...]`. Without boards, every core of the device matrix;
 //! without files, the project's own models and, where it is there, the conformance set. Entries of
-//! other cores stay as they are. With `--check` nothing is written: each model's flash without weights,
+//! other cores stay as they are. With `--check` nothing is written: code, constants and stack of each model,
 //! predicted and linked.
 
-use kinglet::measure::{code_table, error_of};
+use kinglet::measure::{code_table, predicted_and_linked};
 use kinglet::model::Model;
 use kinglet_boards::Board;
 use kinglet_decide::{CodeTable, Optimize};
@@ -89,13 +89,21 @@ fn compare(models: &[Model], boards: &[&Board]) -> bool {
             for model in models {
                 let what =
                     format!("{} {} {}", board.core.id, optimize.level(), model.path.display());
-                match error_of(model, board, optimize) {
-                    Ok((predicted, linked)) => {
-                        let off = predicted.abs_diff(linked);
-                        let bad = off > 1024 && off * 10 > linked;
+                match predicted_and_linked(model, board, optimize) {
+                    Ok((needs, linked)) => {
+                        let off = needs.code.abs_diff(linked.sizes.code);
+                        let bad = off > 1024 && off * 10 > linked.sizes.code;
                         good &= !bad;
-                        let mark = if bad { "OFF " } else { "ok  " };
-                        println!("{mark}{what}: predicted {predicted}, linked {linked}");
+                        println!(
+                            "{}{what}: code {} for {}, constants {} for {}, stack {} for {}",
+                            if bad { "OFF " } else { "ok  " },
+                            needs.code,
+                            linked.sizes.code,
+                            needs.constants,
+                            linked.sizes.constants,
+                            needs.stack,
+                            linked.stack
+                        );
                     }
                     Err(failure) => println!("skip {what}: {failure}"),
                 }
