@@ -16,7 +16,7 @@ pub(crate) fn test(args: &[String]) -> Outcome {
             .run();
     }
     setup::setup()?;
-    Program::cargo().args(["test", "--workspace", "--all-features"]).run()?;
+    Program::cargo().args(["test", "--workspace", "--all-features", "--no-fail-fast"]).run()?;
     let conform: &[&str] = if has("--all") { &["--all"] } else { &[] };
     testkit("device", &conform.iter().map(|&s| s.to_owned()).collect::<Vec<_>>())
 }

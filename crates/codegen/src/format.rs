@@ -90,10 +90,13 @@ mod tests {
 
     #[test]
     fn structures_are_broken_into_lines() {
-        let text = "Conv { window: Window { a: 1, b: 2, }, shape: [1, 2, ], min: -128, }";
-        let expected = "Conv {\n    window: Window {\n        a: 1,\n        b: 2,\n    },\n    shape: [1, 2],\n    min: -128,\n}";
+        let text =
+            "Conv { window: Window { height: 10, width: 20, }, shape: [1, 2, ], min: -128, }";
+        let expected = "Conv {\n    window: Window {\n        height: 10,\n        width: 20,\n    },\n    shape: [1, 2],\n    min: -128,\n}";
         assert_eq!(structure(0, text), expected);
         assert_eq!(structure(0, "CopyBytes { }"), "CopyBytes {}");
+        // A body of at most 18 characters stays on its line, as rustfmt's default has it.
+        assert_eq!(structure(0, "Stride { a: 1, b: 2, }"), "Stride { a: 1, b: 2 }");
         assert_eq!(structure(0, "Softmax { depth: 12, }"), "Softmax { depth: 12 }");
     }
 
