@@ -1,7 +1,10 @@
 //! Names from models as Rust identifiers.
 
+/// The longest identifier: names that converters join out of a dozen layers stay callable.
+const LONGEST: usize = 40;
+
 /// A name as a snake-case identifier: letters, digits and underscores, never empty, never starting with
-/// a digit.
+/// a digit, at most 40 characters.
 pub fn identifier(name: &str) -> String {
     let mut text = String::new();
     for c in name.chars() {
@@ -11,11 +14,14 @@ pub fn identifier(name: &str) -> String {
             text.push('_');
         }
     }
-    let text = text.trim_end_matches('_').to_owned();
-    match text.chars().next() {
-        None => "unnamed".to_owned(),
-        Some(c) if c.is_ascii_digit() => format!("n{text}"),
-        Some(_) => text,
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        text.insert(0, 'n');
+    }
+    // Only ASCII: every position is a character's.
+    text.truncate(LONGEST);
+    match text.trim_end_matches('_') {
+        "" => "unnamed".to_owned(),
+        text => text.to_owned(),
     }
 }
 
@@ -48,6 +54,7 @@ mod tests {
         assert_eq!(identifier("serving_default_input:0"), "serving_default_input_0");
         assert_eq!(identifier("3D input"), "n3d_input");
         assert_eq!(identifier("\u{4f60}"), "unnamed");
+        assert_eq!(identifier(&"layer/".repeat(50)).len(), LONGEST);
     }
 
     #[test]

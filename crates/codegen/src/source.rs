@@ -179,7 +179,8 @@ impl Printer<'_> {
         self.line("use kinglet_kernels::{");
         let mut row = String::from("   ");
         for name in names {
-            if row.len() + name.len() + 2 > 100 {
+            // A row ends one before the widest line: rustfmt keeps that place free.
+            if row.len() + name.len() + 2 >= 100 {
                 self.line(&row);
                 row = String::from("   ");
             }
@@ -209,6 +210,7 @@ impl Printer<'_> {
 
     /// Scales, zero points and labels as constants.
     fn ports(&mut self) {
+        let before = self.out.len();
         for (kind, ports) in [("INPUT", &self.program.inputs), ("OUTPUT", &self.program.outputs)] {
             for (port, name) in ports.iter().zip(self.port_names(ports)) {
                 let name = name.to_uppercase();
@@ -226,7 +228,9 @@ impl Printer<'_> {
                 }
             }
         }
-        self.line("");
+        if self.out.len() > before {
+            self.line("");
+        }
     }
 
     fn quantization(&mut self, name: &str, port: &Port) {
@@ -252,7 +256,9 @@ impl Printer<'_> {
             self.line(&format!("/// Step {index}: {}.", comment(&step.label)));
             self.line(&format!("const STEP_{index}: {params} = {body};"));
         }
-        self.line("");
+        if !self.program.steps.is_empty() {
+            self.line("");
+        }
     }
 
     fn memory(&mut self) {
@@ -430,7 +436,13 @@ impl Printer<'_> {
                 self.reports(&step.reports);
             }
         }
-        self.line("    }");
+        // A body without a line is written as rustfmt does.
+        if self.out.ends_with("{\n") {
+            self.out.truncate(self.out.len() - 1);
+            self.line("}");
+        } else {
+            self.line("    }");
+        }
         self.line("");
     }
 

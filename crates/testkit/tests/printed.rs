@@ -35,6 +35,8 @@ fn printed_crates_are_as_rustfmt_leaves_them() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
+    // The defaults, whatever the folders above it say.
+    std::fs::write(folder.path().join("rustfmt.toml"), "").expect("a file");
     let mut files = Vec::new();
     for (index, path) in all_models().iter().enumerate() {
         let Ok(model) = Model::open(path) else { continue };
@@ -51,7 +53,7 @@ fn printed_crates_are_as_rustfmt_leaves_them() {
         .args(&files)
         .output()
         .expect("rustfmt runs");
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}", said.lines().take(40).collect::<Vec<_>>().join("\n"));
 }
 
