@@ -6,6 +6,7 @@
 #![no_std]
 #![no_main]
 
+#[allow(dead_code, reason = "files and input are there for your own programs")]
 mod semihost;
 
 use cortex_m_rt::entry;

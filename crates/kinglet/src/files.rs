@@ -1,5 +1,6 @@
 //! Writing files so that nothing is ever half-written: beside, then renamed.
 
+use crate::interrupt::HalfMade;
 use kinglet_codegen::File;
 use kinglet_diag::{Diagnostic, Failure, Place, Result, code};
 use std::io::Write;
@@ -30,8 +31,9 @@ fn parent(path: &Path) -> &Path {
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let fail = |error: &std::io::Error| unwritable(path, error);
     let mut file = tempfile::NamedTempFile::new_in(parent(path)).map_err(|e| fail(&e))?;
+    let half_made = HalfMade::new(file.path());
     file.write_all(bytes).and_then(|()| file.flush()).map_err(|e| fail(&e))?;
-    let file = file.persist(path).map_err(|e| fail(&e.error))?;
+    let file = half_made.undisturbed(|| file.persist(path)).map_err(|e| fail(&e.error))?;
     // A file made for this purpose is private to its owner; an output is not.
     #[cfg(unix)]
     {
@@ -66,6 +68,7 @@ pub fn write_folder(path: &Path, files: &[File]) -> Result<()> {
         .prefix(".kinglet-")
         .tempdir_in(parent(path))
         .map_err(|e| fail(&e))?;
+    let half_made = HalfMade::new(staging.path());
     let fresh = staging.path().join("new");
     for file in files {
         let target = fresh.join(&file.path);
@@ -75,12 +78,15 @@ pub fn write_folder(path: &Path, files: &[File]) -> Result<()> {
     let list: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
     let marker = serde_json::json!({ "schema": "kinglet.crate/1", "files": list });
     std::fs::write(fresh.join(MARKER), format!("{marker:#}\n")).map_err(|e| fail(&e))?;
-    if path.exists() {
-        // The old folder goes with the staging folder.
-        std::fs::rename(path, staging.path().join("old")).map_err(|e| fail(&e))?;
-    }
-    std::fs::rename(&fresh, path).map_err(|e| fail(&e))?;
-    Ok(())
+    half_made
+        .undisturbed(|| {
+            if path.exists() {
+                // The old folder goes with the staging folder.
+                std::fs::rename(path, staging.path().join("old"))?;
+            }
+            std::fs::rename(&fresh, path)
+        })
+        .map_err(|e| fail(&e))
 }
 
 #[cfg(test)]

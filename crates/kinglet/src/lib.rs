@@ -7,6 +7,7 @@ pub mod engine;
 pub mod files;
 pub mod fit;
 pub mod inspect;
+mod interrupt;
 pub mod markup;
 pub mod measure;
 pub mod model;

@@ -23,7 +23,7 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The folder of the example beside the printed crate.
-const FOLDER: &str = "example";
+pub const FOLDER: &str = "example";
 
 /// How the emitted example is compiled.
 pub fn profile(optimize: Optimize) -> Profile {

@@ -195,3 +195,26 @@ fn warnings_can_be_denied_and_never_change_the_status_otherwise() {
     let output = kinglet(folder.path(), &denied);
     assert_eq!(output.status.code(), Some(i32::from(warned)));
 }
+
+/// Ctrl-C while something runs: status 130, nothing written.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_writes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Minutes of work for the reference interpreter.
+    let (shape, len) = input_shape(20_000);
+    let input = Array::from_elements(shape, &vec![1i8; len]).expect("an array");
+    let input = save(folder.path().join("in.npz"), &[("in0", input)]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kinglet"))
+        .args(["run", MODEL, "--engine", "reference", "--input", &input, "--output", "y.npz"])
+        .current_dir(folder.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("kinglet starts");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.expect("kill runs").success(), "it had ended by itself");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let left = std::fs::read_dir(folder.path()).expect("the folder").count();
+    assert_eq!(left, 1, "only the input is there");
+}

@@ -4,11 +4,15 @@
 use kinglet::fit::Fitting;
 use kinglet::measure;
 use kinglet::model::Model;
+use kinglet::printed;
 use kinglet_boards::find;
 use kinglet_decide::{Basis, FitReport, Memory, Optimize, Settings, Verdict};
-use kinglet_device::{Elf, Emulation, State, doctor};
+use kinglet_device::{
+    Cache, Elf, Emulation, Example, Needs, Profile, SourceTree, State, doctor, measure_example,
+};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 const MODEL: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/machine_state/machine_state.tflite");
@@ -97,4 +101,42 @@ fn what_is_too_large_to_link_is_measured_all_the_same() {
     let ram = &report["ram"];
     assert_eq!(ram["missing"].as_u64(), ram["needed"].as_u64().map(|needed| needed - 2048));
     assert_eq!(ram["error"], 0);
+}
+
+#[test]
+fn weights_in_a_section_of_their_own_are_linked_there_and_compute_the_same() {
+    if !can_measure() {
+        return;
+    }
+    const SECTION: &str = ".external_flash";
+    let model = Model::open(Path::new(MODEL)).expect("the project's model");
+    let board = find(BOARD).expect("a board");
+    let mut fitting = Fitting::new(&model, Settings::default());
+    let (program, _) = fitting.program(board).expect("a program");
+    let mut printing = printed::options(&model);
+    printing.weights_section = Some(SECTION.to_owned());
+    printing.golden = Some(printed::golden(&program).expect("a run"));
+    let files = kinglet_codegen::print(&program, &printing);
+    let mut tree: SourceTree = files.into_iter().map(|file| (file.path, file.bytes)).collect();
+    let emulation = Emulation::of(board, Needs::default()).expect("an emulated board");
+    let example = kinglet_device::example(Example {
+        package: &kinglet_codegen::package(&printing),
+        has_check: true,
+        core: &emulation.core,
+        memory: &emulation.machine.memory,
+        machine: Some(&emulation.machine),
+        profile: Profile::default(),
+    });
+    tree.graft(measure::FOLDER, &example);
+    let cache = Cache::open().expect("a cache");
+    let limit = Duration::from_secs(60);
+    let found = measure_example(&cache, &tree, measure::FOLDER, &emulation, limit)
+        .expect("the example links and its check passes");
+    assert!(found.printed.contains("check passed"), "{}", found.printed);
+    let weights = kinglet_codegen::Weights::of(&program).bytes.len() as u64;
+    // The block is aligned to 16 bytes, and so long.
+    assert_eq!(found.sizes.weights, weights.next_multiple_of(16));
+    let elf = std::fs::read(&found.firmware.path).expect("the program");
+    let name = [SECTION.as_bytes(), b"\0"].concat();
+    assert!(elf.windows(name.len()).any(|bytes| bytes == name), "no section {SECTION}");
 }

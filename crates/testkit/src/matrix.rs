@@ -1,9 +1,9 @@
-//! Which models run on which emulated cores, and running them there.
+//! Which models run on which cores by which engine, and running them there.
 
 use crate::conform::{cases_of, models};
 use kinglet::batch::{Batch, Numbers};
 use kinglet::compare::Difference;
-use kinglet::engine::{BoardRun, on_board};
+use kinglet::engine::{BoardRun, EngineName, on_board, run};
 use kinglet::model::{Model, read_file};
 use kinglet::verify::outputs_against_golden;
 use kinglet_device::{Count, Elf, OptLevel, Profile};
@@ -34,7 +34,7 @@ pub const PROFILES: [Profile; 6] = [
     Profile { opt_level: OptLevel::Three, lto: false },
 ];
 
-/// One model on one board.
+/// One model on one board by one engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
     /// The model file.
@@ -43,6 +43,8 @@ pub struct Pair {
     pub cases: PathBuf,
     /// The board's id.
     pub board: &'static str,
+    /// The engine, with the board in it.
+    pub engine: EngineName,
 }
 
 impl Pair {
@@ -50,12 +52,12 @@ impl Pair {
     pub fn label(&self) -> String {
         let name = self.model.file_stem().unwrap_or_default().to_string_lossy();
         let folder = self.model.parent().and_then(Path::file_name).unwrap_or_default();
-        format!("{}/{name} on {}", folder.to_string_lossy(), self.board)
+        format!("{}/{name} on {}", folder.to_string_lossy(), self.engine)
     }
 }
 
 /// Every model of the conformance set that firmware can be made of, and the project's own, on every
-/// board. A model that is not supported yet, or has f32 arithmetic on a core without FPU, is left out:
+/// board by every engine of a board. A model that is not supported yet, or has f32 arithmetic on a core without FPU, is left out:
 /// f32 is compared on M4 and M55.
 pub fn pairs(assets: Option<&Path>) -> Vec<Pair> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
@@ -83,7 +85,12 @@ pub fn pairs(assets: Option<&Path>) -> Vec<Pair> {
         for board in BOARDS {
             let float = is_float(&loaded);
             if !float || matches!(board, "mps2-an386" | "mps3-an547") {
-                pairs.push(Pair { model: model.clone(), cases: cases.clone(), board });
+                let id = || board.to_owned();
+                for engine in
+                    [EngineName::NativeBoard(id()), EngineName::Crate(id()), EngineName::Qemu(id())]
+                {
+                    pairs.push(Pair { model: model.clone(), cases: cases.clone(), board, engine });
+                }
             }
         }
     }
@@ -99,8 +106,8 @@ pub fn is_float(model: &Model) -> bool {
     })
 }
 
-/// Runs a pair and compares with the golden; the linked firmware must have no panic symbol and no
-/// allocator. Gives the number of values compared.
+/// Runs a pair and compares with the golden; linked firmware must have no panic symbol and no
+/// allocator. The profile is for firmware alone. Gives the number of values compared.
 ///
 /// # Errors
 /// What cannot be built or run, and a difference (`K0806`).
@@ -108,9 +115,12 @@ pub fn check(pair: &Pair, profile: Profile) -> Result<usize> {
     let model = Model::open(&pair.model)?;
     let arrays = npz::read_npz(&read_file(&pair.cases)?)?;
     let batch = Batch::from_arrays(&arrays, &model.graph, Numbers::Raw)?;
-    let board = kinglet_boards::find(pair.board)?;
-    let run = BoardRun { count: Count::Nothing, profile, ..BoardRun::default() };
-    let output = on_board(&model, board, &batch, &run)?;
+    let output = if let EngineName::Qemu(board) = &pair.engine {
+        let how = BoardRun { count: Count::Nothing, profile, ..BoardRun::default() };
+        on_board(&model, kinglet_boards::find(board)?, &batch, &how)?
+    } else {
+        run(&model, &pair.engine, &batch, false)?
+    };
     if let Some(measured) = &output.measured {
         Elf::read(&measured.firmware)?.require_no_panic()?;
     }
@@ -177,6 +187,7 @@ mod tests {
             model: PathBuf::from(format!("m{i}.tflite")),
             cases: PathBuf::new(),
             board: BOARDS[i % 7],
+            engine: EngineName::Qemu(BOARDS[i % 7].to_owned()),
         };
         let all: Vec<Pair> = (0..100).map(pair).collect();
         let a = rotating(all.clone(), 1, 10);

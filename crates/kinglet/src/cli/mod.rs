@@ -15,6 +15,7 @@ mod run;
 mod show;
 mod verify;
 
+use crate::interrupt;
 use clap::{Parser, Subcommand};
 use kinglet_diag::{Class, Diagnostic, Failure, Severity, code};
 use progress::Progress;
@@ -81,6 +82,7 @@ impl Done {
 /// Parses the arguments, runs the command, prints what it left, and gives the exit status.
 pub fn main() -> ExitCode {
     report_panics_as_bugs();
+    interrupt::install();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return unparsed(&error),

@@ -1,15 +1,17 @@
-//! The device matrix: models on emulated boards against the goldens.
+//! The device matrix: models against the goldens, by every engine of a board (`native:BOARD`,
+//! `crate:BOARD`, `qemu:BOARD`).
 //!
 //! `device [--all] [--seed HEX] [--board B ...] [--every-profile] [SUBSTRING ...]`. Without `--all`, a part
-//! chosen by the commit. Each pair is built with one of the settings for which no panic is promised, in
-//! turn; with `--every-profile`, with all of them.
+//! chosen by the commit. A substring is one of `FOLDER/MODEL on ENGINE`. Firmware is built with one of
+//! the settings for which no panic is promised, in turn; with `--every-profile`, with all of them.
 
+use kinglet::engine::EngineName;
 use kinglet_testkit::matrix::{PROFILES, Pair, check, pairs, rotating};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 
 /// Pairs in a run without `--all`.
-const PART: usize = 60;
+const PART: usize = 120;
 
 fn main() -> ExitCode {
     let mut all = false;
@@ -44,7 +46,7 @@ fn main() -> ExitCode {
     }
     let mut work = Vec::new();
     for (index, pair) in list.into_iter().enumerate() {
-        if every_profile {
+        if every_profile && matches!(pair.engine, EngineName::Qemu(_)) {
             work.extend(PROFILES.map(|profile| (pair.clone(), profile)));
         } else {
             work.push((pair, PROFILES[index % PROFILES.len()]));
@@ -60,9 +62,11 @@ fn main() -> ExitCode {
                 loop {
                     let next = queue.lock().ok().and_then(|mut queue| queue.next());
                     let Some((pair, profile)) = next else { break };
-                    let lto = if profile.lto { " with LTO" } else { "" };
-                    let label =
-                        format!("{}, opt-level {}{lto}", pair.label(), profile.opt_level.as_toml());
+                    let mut label = pair.label();
+                    if matches!(pair.engine, EngineName::Qemu(_)) {
+                        let lto = if profile.lto { " with LTO" } else { "" };
+                        label += &format!(", opt-level {}{lto}", profile.opt_level.as_toml());
+                    }
                     match check(&pair, profile) {
                         Ok(values) => println!("equal  {label}: {values} values"),
                         Err(failure) => {
