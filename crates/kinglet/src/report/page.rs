@@ -64,7 +64,10 @@ impl Page<'_> {
         let verdict = if ran == 0 {
             "<span class=\"chip warn\">not verified</span>".to_owned()
         } else if equal == ran {
-            format!("<span class=\"chip good\">verified on {ran} engines</span>")
+            {
+                let engines = if ran == 1 { "engine" } else { "engines" };
+                format!("<span class=\"chip good\">verified on {ran} {engines}</span>")
+            }
         } else {
             format!("<span class=\"chip bad\">{} of {ran} engines differ</span>", ran - equal)
         };
