@@ -11,7 +11,7 @@ pub use table::{Sample, code_table, entry, predicted_and_linked, sample};
 use crate::model::Model;
 use crate::printed;
 use kinglet_boards::Board;
-use kinglet_codegen::Weights;
+use kinglet_codegen::{Options, Weights};
 use kinglet_decide::{Basis, Needs, Optimize};
 use kinglet_device::{Cache, Emulation, Example, OptLevel, Profile, SourceTree, measure_example};
 use kinglet_diag::{Diagnostic, Result};
@@ -47,12 +47,11 @@ pub fn device_needs(program: &Program) -> kinglet_device::Needs {
 /// # Errors
 /// A bug in the plan.
 pub fn example_tree(
-    model: &Model,
+    mut printing: Options,
     program: &Arc<Program>,
     emulation: &Emulation,
     profile: Profile,
 ) -> Result<SourceTree> {
-    let mut printing = printed::options(model);
     printing.golden = Some(printed::golden(program)?);
     let files = kinglet_codegen::print(program, &printing);
     let mut tree: SourceTree = files.into_iter().map(|file| (file.path, file.bytes)).collect();
@@ -125,7 +124,7 @@ fn on(
     emulation: &Emulation,
     optimize: Optimize,
 ) -> Result<Measured> {
-    let tree = example_tree(model, program, emulation, profile(optimize))?;
+    let tree = example_tree(printed::options(model), program, emulation, profile(optimize))?;
     let found = measure_example(&Cache::open()?, &tree, FOLDER, emulation, TIMEOUT)?;
     let sizes = &found.sizes;
     let state = program.state_bytes as u64;

@@ -7,9 +7,7 @@ use kinglet::model::Model;
 use kinglet::printed;
 use kinglet_boards::find;
 use kinglet_decide::{Basis, FitReport, Memory, Optimize, Settings, Verdict};
-use kinglet_device::{
-    Cache, Elf, Emulation, Example, Needs, Profile, SourceTree, State, doctor, measure_example,
-};
+use kinglet_device::{Cache, Elf, Emulation, Needs, Profile, State, doctor, measure_example};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -115,19 +113,9 @@ fn weights_in_a_section_of_their_own_are_linked_there_and_compute_the_same() {
     let (program, _) = fitting.program(board).expect("a program");
     let mut printing = printed::options(&model);
     printing.weights_section = Some(SECTION.to_owned());
-    printing.golden = Some(printed::golden(&program).expect("a run"));
-    let files = kinglet_codegen::print(&program, &printing);
-    let mut tree: SourceTree = files.into_iter().map(|file| (file.path, file.bytes)).collect();
     let emulation = Emulation::of(board, Needs::default()).expect("an emulated board");
-    let example = kinglet_device::example(Example {
-        package: &kinglet_codegen::package(&printing),
-        has_check: true,
-        core: &emulation.core,
-        memory: &emulation.machine.memory,
-        machine: Some(&emulation.machine),
-        profile: Profile::default(),
-    });
-    tree.graft(measure::FOLDER, &example);
+    let tree = measure::example_tree(printing, &program, &emulation, Profile::default())
+        .expect("the program runs");
     let cache = Cache::open().expect("a cache");
     let limit = Duration::from_secs(60);
     let found = measure_example(&cache, &tree, measure::FOLDER, &emulation, limit)

@@ -2,6 +2,7 @@
 
 use super::{TIMEOUT, example_tree, profile, without_limits};
 use crate::model::Model;
+use crate::printed;
 use kinglet_boards::Board;
 use kinglet_codegen::identifier;
 use kinglet_decide::{
@@ -56,7 +57,7 @@ impl Sample {
 pub fn sample(model: &Model, board: &Board, optimize: Optimize) -> Result<Sample> {
     let program = Arc::new(model.program(&board.target(), &Options::default())?);
     let emulation = without_limits(&program, board)?;
-    let tree = example_tree(model, &program, &emulation, profile(optimize))?;
+    let tree = example_tree(printed::options(model), &program, &emulation, profile(optimize))?;
     let found = measure_example(&Cache::open()?, &tree, super::FOLDER, &emulation, TIMEOUT)?;
     let elf = Elf::read(&found.firmware.path)?;
     let stem = model.path.file_stem().map_or("model".into(), |stem| stem.to_string_lossy());
