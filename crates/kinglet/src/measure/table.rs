@@ -95,6 +95,8 @@ fn take_apart(program: &Program, package: &str, elf: &Elf, sizes: &Sizes, stack:
             sample.kernels.entry((*name).to_owned()).or_default().1 += symbol.size;
         } else if symbol.name.contains(&own) {
             sample.model += symbol.size;
+        } else if let Some((_, bytes)) = family_of(&symbol.name, &mut sample.kernels) {
+            *bytes += symbol.size;
         } else {
             *sample.others.entry(symbol.name.clone()).or_default() += symbol.size;
         }
@@ -110,6 +112,16 @@ fn kernel_of(symbol: &str) -> Option<&str> {
         return None;
     }
     path.rsplit("::").next()
+}
+
+/// The kernel that a helper function belongs to: one of its own file, `conv2d_i8` for
+/// `kinglet_kernels::conv2d::Shape::gather`. Whether a helper is linked, and how large, depends on the
+/// parameters of that kernel as its own code does. `None` where no kernel of the file is used.
+fn family_of<'a, T>(symbol: &str, kernels: &'a mut BTreeMap<String, T>) -> Option<&'a mut T> {
+    let path = symbol.trim_start_matches('<').strip_prefix("kinglet_kernels::")?;
+    let (module, _) = path.split_once("::")?;
+    let own = kernels.iter_mut().filter(|(name, _)| name.starts_with(module));
+    own.last().map(|(_, kernel)| kernel)
 }
 
 /// Measures models on cores at both optimization levels. `note` hears of each example: model, board and
@@ -475,6 +487,18 @@ mod tests {
         assert_eq!((entry.stack_base, stack("conv", 0)), (100, 500));
         // The copy with varying parameters ran beside the convolution alone.
         assert_eq!((stack("copy", 0), stack("copy", 1)), (40, 40));
+    }
+
+    #[test]
+    fn a_helper_belongs_to_the_kernel_of_its_file() {
+        let mut kernels =
+            BTreeMap::from([("conv2d_i8".to_owned(), 1), ("softmax_i8".to_owned(), 2)]);
+        let mut of = |symbol: &str| family_of(symbol, &mut kernels).copied();
+        assert_eq!(of("kinglet_kernels::conv2d::Shape::gather"), Some(1));
+        assert_eq!(of("<kinglet_kernels::conv2d::Shape<T>>::outputs"), Some(1));
+        assert_eq!(of("kinglet_kernels::dot::outputs"), None);
+        assert_eq!(of("kinglet_kernels::depthwise_conv2d::add_group"), None);
+        assert_eq!(of("memcpy"), None);
     }
 
     #[test]
