@@ -10,11 +10,11 @@
 //! ```
 //!
 //! where a kernel counts with the helper functions of its own file (which ones are linked depends on its
-//! parameters too), a part is a function that several kernels share (`memcpy`, soft floating point), and the
-//! stack is `stack_base + the deepest kernel's`. The compiler folds into a kernel's one copy every parameter that is
-//! the same in all calls, so a kernel has several sizes: the table holds each with the [signature](uses) of
-//! the parameters it was seen with, and a program takes the nearest one's. The errors are those of the
-//! examples, each predicted from the others.
+//! parameters too), a part is a function that several kernels share (`memcpy`, soft floating point), and
+//! the stack is `stack_base + the deepest kernel's`. The compiler folds into a kernel's one copy every
+//! parameter that is the same in all calls, so a kernel has several sizes: the table holds each with the
+//! [signature](uses) of the parameters it was seen with, and a program takes the nearest one's. The errors
+//! are those of the examples, each predicted from the others.
 
 use kinglet_boards::Core;
 use kinglet_program::Program;

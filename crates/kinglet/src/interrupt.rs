@@ -36,20 +36,44 @@ impl Drop for HalfMade {
     }
 }
 
+/// Removes files and folders as far as it can: nobody is left to hear of a failure.
+fn remove(paths: &[PathBuf]) {
+    for path in paths {
+        let _ =
+            if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    }
+}
+
 /// Ends the program with status 130 on Ctrl-C (or SIGTERM), after removing what is half-made.
 pub(crate) fn install() {
     // It fails only where a handler is already there, and that one is kept.
     let _ = ctrlc::set_handler(|| {
         let list = list();
-        for path in list.iter() {
-            let _ = if path.is_dir() {
-                std::fs::remove_dir_all(path)
-            } else {
-                std::fs::remove_file(path)
-            };
-        }
+        remove(&list);
         // The list stays locked: nothing new is begun, and no rename.
         eprintln!("\ninterrupted: nothing was left half-written");
         std::process::exit(INTERRUPTED);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_half_made_is_listed_while_it_is_and_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let (file, folder) = (root.path().join("file"), root.path().join("folder"));
+        std::fs::write(&file, "half").unwrap();
+        std::fs::create_dir_all(folder.join("new/src")).unwrap();
+        let guards = [HalfMade::new(&file), HalfMade::new(&folder)];
+        // The list is the whole process's: other tests are in it too.
+        let own: Vec<PathBuf> =
+            list().iter().filter(|path| path.starts_with(root.path())).cloned().collect();
+        assert_eq!(own, [file, folder]);
+        remove(&own);
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+        drop(guards);
+        assert!(!list().iter().any(|path| path.starts_with(root.path())));
+    }
 }

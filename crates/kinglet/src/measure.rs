@@ -22,9 +22,6 @@ use std::time::Duration;
 /// The longest that an example may run.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The folder of the example beside the printed crate.
-pub const FOLDER: &str = "example";
-
 /// How the emitted example is compiled.
 pub fn profile(optimize: Optimize) -> Profile {
     let opt_level = match optimize {
@@ -63,7 +60,7 @@ pub fn example_tree(
         machine: Some(&emulation.machine),
         profile,
     });
-    tree.graft(FOLDER, &example);
+    tree.graft(printed::EXAMPLE_FOLDER, &example);
     Ok(tree)
 }
 
@@ -125,7 +122,8 @@ fn on(
     optimize: Optimize,
 ) -> Result<Measured> {
     let tree = example_tree(printed::options(model), program, emulation, profile(optimize))?;
-    let found = measure_example(&Cache::open()?, &tree, FOLDER, emulation, TIMEOUT)?;
+    let found =
+        measure_example(&Cache::open()?, &tree, printed::EXAMPLE_FOLDER, emulation, TIMEOUT)?;
     let sizes = &found.sizes;
     let state = program.state_bytes as u64;
     let mut needs = Needs {

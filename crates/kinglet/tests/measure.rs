@@ -118,7 +118,7 @@ fn weights_in_a_section_of_their_own_are_linked_there_and_compute_the_same() {
         .expect("the program runs");
     let cache = Cache::open().expect("a cache");
     let limit = Duration::from_secs(60);
-    let found = measure_example(&cache, &tree, measure::FOLDER, &emulation, limit)
+    let found = measure_example(&cache, &tree, printed::EXAMPLE_FOLDER, &emulation, limit)
         .expect("the example links and its check passes");
     assert!(found.printed.contains("check passed"), "{}", found.printed);
     let weights = kinglet_codegen::Weights::of(&program).bytes.len() as u64;

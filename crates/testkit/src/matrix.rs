@@ -57,8 +57,8 @@ impl Pair {
 }
 
 /// Every model of the conformance set that firmware can be made of, and the project's own, on every
-/// board by every engine of a board. A model that is not supported yet, or has f32 arithmetic on a core without FPU, is left out:
-/// f32 is compared on M4 and M55.
+/// board by every engine of a board. A model that is not supported yet, or has f32 arithmetic on a core
+/// without FPU, is left out: f32 is compared on M4 and M55.
 pub fn pairs(assets: Option<&Path>) -> Vec<Pair> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
     let mut found = Vec::new();

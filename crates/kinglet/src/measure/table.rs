@@ -58,7 +58,8 @@ pub fn sample(model: &Model, board: &Board, optimize: Optimize) -> Result<Sample
     let program = Arc::new(model.program(&board.target(), &Options::default())?);
     let emulation = without_limits(&program, board)?;
     let tree = example_tree(printed::options(model), &program, &emulation, profile(optimize))?;
-    let found = measure_example(&Cache::open()?, &tree, super::FOLDER, &emulation, TIMEOUT)?;
+    let found =
+        measure_example(&Cache::open()?, &tree, printed::EXAMPLE_FOLDER, &emulation, TIMEOUT)?;
     let elf = Elf::read(&found.firmware.path)?;
     let stem = model.path.file_stem().map_or("model".into(), |stem| stem.to_string_lossy());
     Ok(take_apart(&program, &identifier(&stem), &elf, &found.sizes, found.stack_bytes.unwrap_or(0)))

@@ -64,10 +64,8 @@ impl Page<'_> {
         let verdict = if ran == 0 {
             "<span class=\"chip warn\">not verified</span>".to_owned()
         } else if equal == ran {
-            {
-                let engines = if ran == 1 { "engine" } else { "engines" };
-                format!("<span class=\"chip good\">verified on {ran} {engines}</span>")
-            }
+            let engines = if ran == 1 { "engine" } else { "engines" };
+            format!("<span class=\"chip good\">verified on {ran} {engines}</span>")
         } else {
             format!("<span class=\"chip bad\">{} of {ran} engines differ</span>", ran - equal)
         };
