@@ -29,7 +29,7 @@ pub enum Verdict {
 /// A part of a memory's contents.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part {
-    /// `arena`, `state`, `statics`, `stack`; `code`, `constants`, `weights` and so on.
+    /// `arena`, `state`, `statics`, `stack`; `code`, `check`, `weights` and so on.
     pub name: &'static str,
     /// Bytes.
     pub bytes: u64,
@@ -214,7 +214,7 @@ fn flash_parts(needs: &Needs) -> Vec<Part> {
     vec![
         Part { name: "vectors", bytes: needs.vectors },
         Part { name: "code", bytes: needs.code },
-        Part { name: "constants", bytes: needs.constants },
+        Part { name: "check", bytes: needs.check },
         Part { name: "weights", bytes: needs.weights },
         Part { name: "data", bytes: needs.data },
         Part { name: "padding", bytes: needs.padding },

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Basis {
-    /// Arena, state, weights and parameters exact; code and stack from the measured table, with its error.
+    /// Arena, state, weights and check vector exact; code and stack from the measured table, with its error.
     #[default]
     Predicted,
     /// Everything from a linked example and its run.
@@ -66,13 +66,13 @@ pub struct Needs {
     pub stack_error: u64,
     /// The vector table.
     pub vectors: u64,
-    /// Machine code.
+    /// Machine code and what the compiler keeps beside it: parameters of kernels, tables of jumps, texts.
     pub code: u64,
-    /// How far code and constants may be off, either way; 0 when measured.
+    /// How far the code may be off, either way; 0 when measured.
     pub code_error: u64,
-    /// Read-only data but weights: parameters of kernels, the check vector, texts.
-    pub constants: u64,
-    /// Weights and tables: `weights.bin` to a multiple of [`ALIGNMENT`].
+    /// The input and output that `check()` stores.
+    pub check: u64,
+    /// Constants of all steps, weights and tables: `weights.bin` to a multiple of [`ALIGNMENT`].
     pub weights: u64,
     /// Start values of variables.
     pub data: u64,
@@ -90,8 +90,7 @@ impl Needs {
 
     /// All of flash.
     pub fn flash(&self) -> u64 {
-        let parts =
-            [self.vectors, self.code, self.constants, self.weights, self.data, self.padding];
+        let parts = [self.vectors, self.code, self.check, self.weights, self.data, self.padding];
         parts.into_iter().fold(0, u64::saturating_add)
     }
 }
@@ -149,7 +148,7 @@ pub(crate) fn predict_from(
         arena: whole(program.arena_bytes as u64),
         state: program.state_bytes as u64,
         weights: whole(weights),
-        constants: if settings.check { check_bytes(program) } else { 0 },
+        check: if settings.check { check_bytes(program) } else { 0 },
         ..Needs::default()
     };
     match table.entry(core, settings.optimize.level()) {
@@ -167,17 +166,15 @@ pub(crate) fn predict_from(
 }
 
 fn add_measured(needs: &mut Needs, entry: &Entry, program: &Program) {
-    let operands = program.steps.iter().map(|step| step.call.operands.len()).sum();
-    let estimate = entry.estimate(&uses(program), program.steps.len(), operands);
+    let ports = program.inputs.len() + program.outputs.len();
+    let estimate = entry.estimate(&uses(program), program.steps.len(), ports);
     needs.vectors = entry.vectors;
-    needs.code = estimate.code;
+    needs.code = estimate.code.saturating_add(parameter_bytes(program));
     needs.code_error = estimate.code_error;
     needs.stack = estimate.stack;
     needs.stack_error = estimate.stack_error;
     needs.statics = entry.statics;
     needs.data = entry.data;
-    needs.constants =
-        needs.constants.saturating_add(entry.constants_base + parameter_bytes(program));
     if !estimate.unknown.is_empty() {
         needs.notes.push(format!(
             "not measured on {} at opt-level {}, estimated from other kernels: {}",

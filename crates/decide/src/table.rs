@@ -5,13 +5,13 @@
 //! linked code of an example is
 //!
 //! ```text
-//! code = code_base + code_step * steps + code_operand * operands
-//!      + sum of the kernels used + sum of the parts that any of them needs
+//! code = code_base + code_step * steps + code_port * ports
+//!      + sum of the kernels used + sum of the parts that any of them needs + parameters
 //! ```
 //!
 //! where a kernel counts with the helper functions of its own file (which ones are linked depends on its
-//! parameters too), a part is a function that several kernels share (`memcpy`, soft floating point), and
-//! the stack is `stack_base + the deepest kernel's`. The compiler folds into a kernel's one copy every
+//! parameters too), a part is a function that several kernels share (`memcpy`, soft floating point),
+//! parameters are the kernels' that are linked as data, and the stack is `stack_base + the deepest kernel's`. The compiler folds into a kernel's one copy every
 //! parameter that is the same in all calls, so a kernel has several sizes: the table holds each with the
 //! [signature](uses) of the parameters it was seen with, and a program takes the nearest one's. The errors
 //! are those of the examples, each predicted from the others.
@@ -53,27 +53,24 @@ pub struct Entry {
     pub code_base: f64,
     /// Code of a step beside its kernel.
     pub code_step: f64,
-    /// Code of an operand of a step.
-    pub code_operand: f64,
-    /// Read-only data of an example beside weights, parameters and the check vector.
-    pub constants_base: u64,
+    /// Code of an input or output of the model.
+    pub code_port: f64,
     /// Start values of variables in flash.
     pub data: u64,
     /// Variables but the arena.
     pub statics: u64,
     /// Stack of an example without its kernels.
     pub stack_base: u64,
-    /// Nine of ten examples, each predicted from the others, were within so many bytes of code and
-    /// constants together.
+    /// Nine of ten examples, each predicted from the others, were within so many bytes of code.
     pub code_error: u64,
     /// Nine of ten were within so many bytes of stack.
     pub stack_error: u64,
     /// Kernels by name.
     #[serde(default)]
     pub kernels: BTreeMap<String, KernelSize>,
-    /// Functions that several kernels share, by name.
+    /// Functions that several kernels share, by name: their sizes, by who needs them.
     #[serde(default)]
-    pub parts: BTreeMap<String, u64>,
+    pub parts: BTreeMap<String, Vec<Shared>>,
 }
 
 /// A kernel's one copy in a program.
@@ -91,6 +88,58 @@ pub struct KernelSize {
 /// everything it calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Variant(pub String, pub u64, pub u64);
+
+/// A function that kernels share, as it was linked: the kernels that needed it, separated by spaces, and
+/// bytes of code. The compiler folds into it what is the same for all of its callers, so it is smaller
+/// when they are few; a lone kernel stands with its [signature](uses), `conv2d_i8:eee33`. With no kernels
+/// named the size holds for all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Shared(pub String, pub u64);
+
+impl Shared {
+    /// The size with these users: kernels and their signatures.
+    pub fn new<'a>(users: impl Iterator<Item = (&'a str, &'a str)>, bytes: u64) -> Self {
+        let users: Vec<(&str, &str)> = users.collect();
+        let names = || users.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
+        let users = match users.as_slice() {
+            [(name, signature)] => format!("{name}:{signature}"),
+            _ => names(),
+        };
+        Self(users, bytes)
+    }
+
+    /// The users' names.
+    fn users(&self) -> BTreeSet<&str> {
+        self.0.split_whitespace().map(|user| user.split(':').next().unwrap_or(user)).collect()
+    }
+
+    /// Bytes for this set of users: what was measured with the set most like it, the larger of equals.
+    fn nearest(sizes: &[Self], users: &BTreeMap<&str, &str>) -> u64 {
+        let names: BTreeSet<&str> = users.keys().copied().collect();
+        let unlike = |size: &&Self| {
+            let signatures = match (size.0.split_once(':'), users.first_key_value()) {
+                (Some((_, one)), Some((_, other))) => unlikeness(one, other),
+                _ => 0,
+            };
+            let set = size.users().symmetric_difference(&names).count();
+            (set, signatures, std::cmp::Reverse(size.1))
+        };
+        sizes.iter().min_by_key(unlike).map_or(0, |size| size.1)
+    }
+}
+
+/// How differently the compiler folds parameters of these signatures.
+fn unlikeness(one: &str, other: &str) -> usize {
+    let folds = |letter: char| matches!(letter, '0' | '1');
+    let costs = one.chars().zip(other.chars()).map(|(a, b)| match (a, b) {
+        (a, b) if a == b => 0,
+        ('v', _) | (_, 'v') => 4,
+        // With 0 or 1 whole branches and loops go.
+        (a, b) if folds(a) || folds(b) => 2,
+        _ => 1,
+    });
+    costs.sum()
+}
 
 /// The longest signature; parameters beyond it are tables.
 const SIGNATURE: usize = 48;
@@ -134,18 +183,8 @@ pub fn uses(program: &Program) -> BTreeMap<&'static str, String> {
 impl KernelSize {
     /// The variant whose signature is nearest; the larger of equals.
     pub fn nearest(&self, signature: &str) -> Option<&Variant> {
-        let cost = |variant: &&Variant| {
-            let letters = variant.0.chars().zip(signature.chars());
-            let folds = |letter: char| matches!(letter, '0' | '1');
-            let costs = letters.map(|(a, b)| match (a, b) {
-                (a, b) if a == b => 0,
-                ('v', _) | (_, 'v') => 4,
-                // With 0 or 1 whole branches and loops go.
-                (a, b) if folds(a) || folds(b) => 2,
-                _ => 1,
-            });
-            (costs.sum::<usize>(), std::cmp::Reverse(variant.1))
-        };
+        let cost =
+            |variant: &&Variant| (unlikeness(&variant.0, signature), std::cmp::Reverse(variant.1));
         self.variants.iter().min_by_key(cost)
     }
 }
@@ -192,7 +231,7 @@ impl CodeTable {
         for entry in &self.entries {
             text.push_str(&format!(
                 "\n[[entry]]\ncore = {:?}\nlevel = {:?}\nexamples = {}\nvectors = {}\ncode_base = {:.1}\n\
-                 code_step = {:.1}\ncode_operand = {:.1}\nconstants_base = {}\ndata = {}\nstatics = {}\n\
+                 code_step = {:.1}\ncode_port = {:.1}\ndata = {}\nstatics = {}\n\
                  stack_base = {}\ncode_error = {}\nstack_error = {}\n",
                 entry.core,
                 entry.level,
@@ -200,8 +239,7 @@ impl CodeTable {
                 entry.vectors,
                 entry.code_base,
                 entry.code_step,
-                entry.code_operand,
-                entry.constants_base,
+                entry.code_port,
                 entry.data,
                 entry.statics,
                 entry.stack_base,
@@ -226,8 +264,12 @@ impl CodeTable {
                 text.push_str(&format!("variants = [{}] }}\n", variants.join(", ")));
             }
             text.push_str("[entry.parts]\n");
-            for (name, bytes) in &entry.parts {
-                text.push_str(&format!("{name:?} = {bytes}\n"));
+            for (name, sizes) in &entry.parts {
+                let sizes: Vec<String> = sizes
+                    .iter()
+                    .map(|Shared(users, bytes)| format!("[{users:?}, {bytes}]"))
+                    .collect();
+                text.push_str(&format!("{name:?} = [{}]\n", sizes.join(", ")));
             }
         }
         text
@@ -283,26 +325,28 @@ pub(crate) fn rounded(bytes: f64) -> u64 {
 }
 
 impl Entry {
-    /// Code and stack of a program with these kernels ([`uses`]), steps and operands.
+    /// Code and stack of a program with these kernels ([`uses`]), steps, and inputs and outputs.
     pub fn estimate(
         &self,
         kernels: &BTreeMap<&str, String>,
         steps: usize,
-        operands: usize,
+        ports: usize,
     ) -> CodeEstimate {
         let mut estimate = CodeEstimate {
             code_error: self.code_error,
             stack_error: self.stack_error,
             ..CodeEstimate::default()
         };
-        let mut parts: BTreeSet<&str> = BTreeSet::new();
+        let mut parts: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
         let mut deepest = 0;
         for (&name, signature) in kernels {
             let known = self.kernels.get(name);
             if let Some(Variant(_, code, stack)) = known.and_then(|size| size.nearest(signature)) {
                 estimate.code += code;
                 deepest = deepest.max(*stack);
-                parts.extend(known.iter().flat_map(|size| &size.parts).map(String::as_str));
+                for part in known.iter().flat_map(|size| &size.parts) {
+                    parts.entry(part).or_default().insert(name, signature);
+                }
             } else {
                 let ((code, code_error), (stack, stack_error)) = self.guess(name);
                 estimate.unknown.push(name.to_owned());
@@ -312,9 +356,10 @@ impl Entry {
                 deepest = deepest.max(stack);
             }
         }
-        estimate.code += parts.iter().filter_map(|part| self.parts.get(*part)).sum::<u64>();
-        let glue =
-            self.code_base + self.code_step * steps as f64 + self.code_operand * operands as f64;
+        let sizes = |part: &str| self.parts.get(part).map_or(&[][..], Vec::as_slice);
+        estimate.code +=
+            parts.iter().map(|(part, users)| Shared::nearest(sizes(part), users)).sum::<u64>();
+        let glue = self.code_base + self.code_step * steps as f64 + self.code_port * ports as f64;
         estimate.code += rounded(glue);
         estimate.stack = self.stack_base + deepest;
         estimate
@@ -363,32 +408,48 @@ mod tests {
             level: "s".into(),
             code_base: 1000.0,
             code_step: 20.5,
-            code_operand: 4.0,
+            code_port: 4.0,
             stack_base: 100,
             code_error: 50,
             stack_error: 8,
             kernels: BTreeMap::from([
-                ("conv2d_i8".into(), size(&[("v1n", 700, 120), ("11n", 400, 90)], &["memcpy"])),
+                (
+                    "conv2d_i8".into(),
+                    size(&[("v1n", 700, 120), ("11n", 400, 90)], &["memcpy", "dot"]),
+                ),
+                ("fully_connected_i8".into(), size(&[("n", 500, 60)], &["dot"])),
                 ("conv2d_f32".into(), size(&[("nn", 500, 80)], &[])),
-                ("softmax_i8".into(), size(&[("n", 900, 60)], &["memcpy", "lmul"])),
+                ("softmax_i8".into(), size(&[("n", 900, 60)], &["memcpy"])),
             ]),
-            parts: BTreeMap::from([("memcpy".into(), 64), ("lmul".into(), 32)]),
+            parts: BTreeMap::from([
+                ("memcpy".into(), vec![Shared(String::new(), 64)]),
+                (
+                    "dot".into(),
+                    vec![
+                        Shared("conv2d_i8 fully_connected_i8".into(), 90),
+                        Shared("fully_connected_i8:v".into(), 80),
+                        Shared("fully_connected_i8:n".into(), 20),
+                    ],
+                ),
+            ]),
             ..Entry::default()
         }
     }
 
-    fn estimate(kernels: &[(&'static str, &str)], steps: usize, operands: usize) -> CodeEstimate {
+    fn estimate(kernels: &[(&'static str, &str)], steps: usize, ports: usize) -> CodeEstimate {
         let kernels = kernels.iter().map(|(name, signature)| (*name, (*signature).to_owned()));
-        entry().estimate(&kernels.collect(), steps, operands)
+        entry().estimate(&kernels.collect(), steps, ports)
     }
 
     #[test]
     fn parts_are_counted_once_and_the_nearest_signature_is_taken() {
         let found = estimate(&[("conv2d_i8", "v1s"), ("softmax_i8", "n")], 2, 5);
-        assert_eq!(found.code, 1000 + 41 + 20 + 700 + 900 + 64 + 32);
+        assert_eq!(found.code, 1000 + 41 + 20 + 700 + 900 + 64 + 90);
         assert_eq!((found.stack, found.code_error, found.stack_error), (220, 50, 8));
         assert_eq!(found.unknown, Vec::<String>::new());
-        assert_eq!(estimate(&[("conv2d_i8", "1sn")], 0, 0).code, 1000 + 400 + 64);
+        assert_eq!(estimate(&[("conv2d_i8", "1sn")], 0, 0).code, 1000 + 400 + 64 + 90);
+        // The dense layer alone has the smaller copy.
+        assert_eq!(estimate(&[("fully_connected_i8", "n")], 0, 0).code, 1000 + 500 + 20);
     }
 
     #[test]

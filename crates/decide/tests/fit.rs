@@ -239,7 +239,7 @@ fn what_is_read_off_the_program_is_exact() {
     assert_eq!((plain.arena, plain.state, plain.weights), (64_512, 0, 5072));
     let with_check =
         predict(&program, 5072, core, &Settings { check: true, ..Settings::default() });
-    assert_eq!(with_check.constants - plain.constants, 27_648 + 18_432);
+    assert_eq!(with_check.check - plain.check, 27_648 + 18_432);
 }
 
 #[test]

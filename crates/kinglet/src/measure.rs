@@ -12,8 +12,10 @@ use crate::model::Model;
 use crate::printed;
 use kinglet_boards::Board;
 use kinglet_codegen::{Options, Weights};
-use kinglet_decide::{Basis, Needs, Optimize};
-use kinglet_device::{Cache, Emulation, Example, OptLevel, Profile, SourceTree, measure_example};
+use kinglet_decide::{Basis, Needs, Optimize, check_bytes};
+use kinglet_device::{
+    Cache, Emulation, Example, OptLevel, Profile, Sizes, SourceTree, measure_example,
+};
 use kinglet_diag::{Diagnostic, Result};
 use kinglet_program::Program;
 use std::sync::Arc;
@@ -115,6 +117,12 @@ fn without_limits(program: &Program, board: &Board) -> Result<Emulation> {
     })
 }
 
+/// Code of a linked example and what the compiler keeps beside it: all read-only data but the weights and
+/// the check vector.
+fn code_bytes(sizes: &Sizes, program: &Program) -> u64 {
+    (sizes.code + sizes.constants).saturating_sub(check_bytes(program))
+}
+
 fn on(
     model: &Model,
     program: &Arc<Program>,
@@ -133,8 +141,8 @@ fn on(
         statics: sizes.statics,
         stack: found.stack_bytes.unwrap_or(0),
         vectors: sizes.vectors,
-        code: sizes.code,
-        constants: sizes.constants,
+        code: code_bytes(sizes, program),
+        check: check_bytes(program),
         weights: sizes.weights,
         data: sizes.data,
         padding: sizes.padding,

@@ -1,12 +1,12 @@
 //! From linked examples to the table of code sizes.
 
-use super::{TIMEOUT, example_tree, profile, without_limits};
+use super::{TIMEOUT, code_bytes, example_tree, profile, without_limits};
 use crate::model::Model;
 use crate::printed;
 use kinglet_boards::Board;
 use kinglet_codegen::identifier;
 use kinglet_decide::{
-    CodeTable, Entry, KernelSize, Needs, Optimize, Settings, Variant, check_bytes, parameter_bytes,
+    CodeTable, Entry, KernelSize, Needs, Optimize, Settings, Shared, Variant, parameter_bytes,
     predict, uses,
 };
 use kinglet_device::{Cache, Elf, Sizes, measure_example};
@@ -28,14 +28,14 @@ pub struct Sample {
     pub model: u64,
     /// Steps of the program.
     pub steps: usize,
-    /// Operands of all steps.
-    pub operands: usize,
+    /// Inputs and outputs of the model.
+    pub ports: usize,
     /// Bytes of the kernels' parameters that are linked as data.
     pub parameters: u64,
-    /// Bytes of the check vector.
-    pub check: u64,
     /// Sizes of the linked program.
     pub sizes: Sizes,
+    /// Code of the linked program, as [`Needs`] has it.
+    pub code: u64,
     /// Stack at its deepest.
     pub stack: u64,
 }
@@ -76,10 +76,10 @@ fn take_apart(program: &Program, package: &str, elf: &Elf, sizes: &Sizes, stack:
     let mut sample = Sample {
         name: package.to_owned(),
         steps: program.steps.len(),
-        operands: program.steps.iter().map(|step| step.call.operands.len()).sum(),
+        ports: program.inputs.len() + program.outputs.len(),
         parameters: parameter_bytes(program),
-        check: check_bytes(program),
         sizes: sizes.clone(),
+        code: code_bytes(sizes, program),
         stack,
         ..Sample::default()
     };
@@ -154,10 +154,11 @@ pub fn code_table(
                             .map(|(name, (signature, bytes))| format!("{name} {bytes} {signature}"))
                             .collect();
                         note(&format!(
-                            "{what}: code {}, constants {} (check {}, parameters {}), stack {}: {}",
-                            sample.sizes.code,
-                            sample.sizes.constants,
-                            sample.check,
+                            "{what}: code {} (model {}, {} steps, {} ports, parameters {}), stack {}: {}",
+                            sample.code,
+                            sample.model,
+                            sample.steps,
+                            sample.ports,
                             sample.parameters,
                             sample.stack,
                             kernels.join(", ")
@@ -194,7 +195,6 @@ fn without_errors(core: &str, level: &str, samples: &[Sample]) -> Entry {
         vectors: common(&|s| s.sizes.vectors),
         data: common(&|s| s.sizes.data),
         statics: common(&|s| s.sizes.statics),
-        constants_base: common(&|s| s.sizes.constants.saturating_sub(s.check + s.parameters)),
         ..Entry::default()
     };
     kernels(&mut entry, samples);
@@ -240,35 +240,53 @@ fn kernels(entry: &mut Entry, samples: &[Sample]) {
     let needed: BTreeSet<String> =
         entry.kernels.values().flat_map(|size| size.parts.iter().cloned()).collect();
     for part in needed {
-        let sizes = samples.iter().filter_map(|sample| sample.others.get(&part).copied()).collect();
-        entry.parts.insert(part, middle(sizes));
+        let sizes = sizes_by_users(&part, entry, samples);
+        entry.parts.insert(part, sizes);
     }
 }
 
-/// Base, bytes a step and bytes an operand: least squares over what the kernels leave of the code.
+/// The sizes of a shared function, for each set of kernels that needed it; one for all where it is always
+/// the same, as what does not come from the kernels' crate is.
+fn sizes_by_users(part: &String, entry: &Entry, samples: &[Sample]) -> Vec<Shared> {
+    let mut sizes: BTreeMap<Shared, Vec<u64>> = BTreeMap::new();
+    for sample in samples {
+        let Some(&bytes) = sample.others.get(part) else { continue };
+        let needs =
+            |name: &str| entry.kernels.get(name).is_some_and(|kernel| kernel.parts.contains(part));
+        let users = sample.kernels.iter().filter(|(name, _)| needs(name));
+        let users = users.map(|(name, (signature, _))| (name.as_str(), signature.as_str()));
+        sizes.entry(Shared::new(users, 0)).or_default().push(bytes);
+    }
+    let sizes: Vec<Shared> =
+        sizes.into_iter().map(|(Shared(users, _), bytes)| Shared(users, middle(bytes))).collect();
+    match sizes.as_slice() {
+        [Shared(_, first), rest @ ..] if rest.iter().all(|Shared(_, bytes)| bytes == first) => {
+            vec![Shared(String::new(), *first)]
+        }
+        _ => sizes,
+    }
+}
+
+/// Base, bytes a step and bytes a port: least squares over what the kernels leave of the code.
 fn glue(entry: &mut Entry, samples: &[Sample]) {
     let rows: Vec<([f64; 3], f64)> = samples
         .iter()
         .map(|sample| {
             let kernels = entry.estimate(&sample.uses(), 0, 0).code;
-            let rest = sample.sizes.code as f64 - kernels as f64;
-            ([1.0, sample.steps as f64, sample.operands as f64], rest)
+            let rest = sample.code as f64 - (kernels + sample.parameters) as f64;
+            ([1.0, sample.steps as f64, sample.ports as f64], rest)
         })
         .collect();
-    // Operands go with steps: where both cannot be told apart, or one comes out negative, one of them says
-    // as much.
-    let [base, step, operand] = least_squares(&rows, &[&[0, 1, 2], &[0, 2], &[0, 1], &[0]]);
-    (entry.code_base, entry.code_step, entry.code_operand) =
-        (tenth(base), tenth(step), tenth(operand));
+    // Where steps and ports cannot be told apart, or one comes out negative, one of them says as much.
+    let [base, step, port] = least_squares(&rows, &[&[0, 1, 2], &[0, 2], &[0, 1], &[0]]);
+    (entry.code_base, entry.code_step, entry.code_port) = (tenth(base), tenth(step), tenth(port));
 }
 
-/// How far the entry is off for a sample: code and constants together, and stack.
+/// How far the entry is off for a sample: code and stack.
 fn error(entry: &Entry, sample: &Sample) -> (u64, u64) {
-    let estimate = entry.estimate(&sample.uses(), sample.steps, sample.operands);
-    let constants = entry.constants_base + sample.parameters + sample.check;
-    let predicted = estimate.code + constants;
+    let estimate = entry.estimate(&sample.uses(), sample.steps, sample.ports);
     let stack = if sample.stack > 0 { estimate.stack.abs_diff(sample.stack) } else { 0 };
-    (predicted.abs_diff(sample.sizes.code + sample.sizes.constants), stack)
+    ((estimate.code + sample.parameters).abs_diff(sample.code), stack)
 }
 
 /// The errors of all samples, each predicted from the others; samples with a kernel that no other has are
@@ -421,19 +439,13 @@ mod tests {
     /// A sample of kernels (name, signature, bytes) and other functions.
     fn made(kernels: &[(&str, &str, u64)], others: &[(&str, u64)], steps: usize) -> Sample {
         let code = kernels.iter().map(|(.., bytes)| bytes).chain(others.iter().map(|(_, b)| b));
-        let sizes = Sizes {
-            code: code.sum::<u64>() + 40 + 30 * steps as u64,
-            constants: 12 + 64 + 10 * steps as u64,
-            ..Sizes::default()
-        };
         Sample {
             kernels: kernels.iter().map(|(n, s, b)| ((*n).into(), ((*s).into(), *b))).collect(),
             others: others.iter().map(|(n, b)| ((*n).into(), *b)).collect(),
             steps,
-            operands: 3 * steps,
+            ports: 3 * steps,
             parameters: 10 * steps as u64,
-            check: 64,
-            sizes,
+            code: code.sum::<u64>() + 40 + 40 * steps as u64,
             stack: 200 + kernels.iter().map(|(.., bytes)| bytes / 10).max().unwrap_or(0),
             ..Sample::default()
         }
@@ -457,10 +469,9 @@ mod tests {
         // Stacks of 230 to 270 above a base of 230: only the deepest is told apart.
         let variants = [Variant("11".into(), 400, 10), Variant("v1".into(), 700, 40)];
         assert_eq!(entry.kernels["conv"].variants, variants);
-        assert_eq!(entry.constants_base, 12);
         assert_eq!(entry.stack_base, 230);
         assert!((entry.code_base - 100.0).abs() < 0.1, "{}", entry.code_base);
-        assert!((entry.code_step + 3.0 * entry.code_operand - 30.0).abs() < 0.1);
+        assert!((entry.code_step + 3.0 * entry.code_port - 30.0).abs() < 0.1);
         for sample in &samples {
             let (code, stack) = error(&entry, sample);
             assert_eq!(code, 0);

@@ -2,8 +2,8 @@
 //!
 //! `code-table [--board B ...] [--check] [FILE ...]`. Without boards, every core of the device matrix;
 //! without files, the project's own models and, where it is there, the conformance set. Entries of
-//! other cores stay as they are. With `--check` nothing is written: code, constants and stack of each model,
-//! predicted and linked.
+//! other cores stay as they are. With `--check` nothing is written: code and stack of each model, predicted
+//! and linked.
 
 use kinglet::measure::{code_table, predicted_and_linked};
 use kinglet::model::Model;
@@ -91,16 +91,14 @@ fn compare(models: &[Model], boards: &[&Board]) -> bool {
                     format!("{} {} {}", board.core.id, optimize.level(), model.path.display());
                 match predicted_and_linked(model, board, optimize) {
                     Ok((needs, linked)) => {
-                        let off = needs.code.abs_diff(linked.sizes.code);
-                        let bad = off > 1024 && off * 10 > linked.sizes.code;
+                        let off = needs.code.abs_diff(linked.code);
+                        let bad = off > 1024 && off * 10 > linked.code;
                         good &= !bad;
                         println!(
-                            "{}{what}: code {} for {}, constants {} for {}, stack {} for {}",
+                            "{}{what}: code {} for {}, stack {} for {}",
                             if bad { "OFF " } else { "ok  " },
                             needs.code,
-                            linked.sizes.code,
-                            needs.constants,
-                            linked.sizes.constants,
+                            linked.code,
                             needs.stack,
                             linked.stack
                         );
