@@ -1,10 +1,12 @@
 //! The printed crate's `src/lib.rs`.
 
+mod steps;
+
 use crate::names::{comment, distinct, identifier};
-use crate::{Options, Weights, format};
+use crate::{Options, Weights};
 use kinglet_graph::{DType, Quantization, TensorType};
-use kinglet_kernels::declare::{Element, Role};
-use kinglet_program::{Buffer, Operand, Port, Program, Region, Report, Step};
+use kinglet_kernels::declare::Element;
+use kinglet_program::{Buffer, Port, Program, Region};
 use std::collections::BTreeSet;
 
 /// The library's text.
@@ -50,7 +52,7 @@ struct Printer<'a> {
 }
 
 /// The Rust type of a tensor's elements in the printed interface.
-fn rust_type(dtype: DType) -> &'static str {
+pub(crate) fn rust_type(dtype: DType) -> &'static str {
     match dtype {
         DType::I8 => "i8",
         DType::I16 => "i16",
@@ -107,6 +109,15 @@ impl Printer<'_> {
         for name in &outputs {
             self.line(&format!("//! let result = model.output_{name}();"));
         }
+        self.line("//! ```");
+        self.line("//!");
+        self.line("//! A control loop or a task that must not wait for a whole run makes it step by step:");
+        self.line("//!");
+        self.line("//! ```ignore");
+        self.line("//! let mut slices = model.begin();");
+        self.line("//! while slices.step() {");
+        self.line("//!     // Whatever has a deadline; or the task yields, or pauses the run and goes on later.");
+        self.line("//! }");
         self.line("//! ```");
         self.line("//!");
         self.line("//! Memory: state first, then the arena. Steps are counted from 0.");
@@ -196,6 +207,8 @@ impl Printer<'_> {
         self.line(&format!("pub const ARENA_BYTES: usize = {};", program.arena_bytes));
         self.line("/// Bytes of state that outlives a run.");
         self.line(&format!("pub const STATE_BYTES: usize = {};", program.state_bytes));
+        self.line("/// Number of steps of a run.");
+        self.line(&format!("pub const STEPS: u32 = {};", program.steps.len()));
         self.line("/// Number of inputs.");
         self.line(&format!("pub const INPUTS: usize = {};", program.inputs.len()));
         self.line("/// Number of outputs.");
@@ -245,22 +258,6 @@ impl Printer<'_> {
         self.line(&format!("pub const {name}_ZERO_POINT: i32 = {zero_point};"));
     }
 
-    /// The parameters of each step.
-    fn steps(&mut self) {
-        for (index, step) in self.program.steps.iter().enumerate() {
-            let declaration = step.call.kernel.declaration();
-            let mut text = String::new();
-            let _ = step.call.kernel.print(&mut text);
-            let params = declaration.params;
-            let body = format::structure(0, &text);
-            self.line(&format!("/// Step {index}: {}.", comment(&step.label)));
-            self.line(&format!("const STEP_{index}: {params} = {body};"));
-        }
-        if !self.program.steps.is_empty() {
-            self.line("");
-        }
-    }
-
     fn memory(&mut self) {
         self.line("/// The memory of one model: state and arena.");
         self.line("#[repr(C, align(16))]");
@@ -305,14 +302,28 @@ impl Printer<'_> {
         self.line("        model");
         self.line("    }");
         self.line("");
+        self.line(
+            "    /// Takes memory as an earlier model left it: state has the value it had then.",
+        );
+        self.line("    pub fn attach(arena: &'a mut Arena) -> Self {");
+        self.line("        Self {");
+        self.line("            memory: &mut arena.0,");
+        self.line("        }");
+        self.line("    }");
+        self.line("");
         self.reset();
         self.accessors();
         self.run(false);
         if self.options.taps {
             self.run(true);
         }
+        self.slice_methods();
         self.check();
-        self.line("}");
+        // No blank line before the end, whatever the last method is.
+        let end = self.out.trim_end().len();
+        self.out.truncate(end);
+        self.out.push_str("\n}\n");
+        self.slices();
     }
 
     fn reset(&mut self) {
@@ -415,98 +426,6 @@ impl Printer<'_> {
         let buffer = self.program.buffer(port.buffer);
         let start = self.start(buffer);
         format!("{start}..{}", start + port.ty.bytes())
-    }
-
-    fn run(&mut self, tapped: bool) {
-        if tapped {
-            self.line("    /// As `run`, and reports every tensor when it has its value: the tensor's number");
-            self.line("    /// in the memory table above and its bytes.");
-            self.line("    #[cfg(feature = \"taps\")]");
-            self.line("    pub fn run_tapped(&mut self, tap: &mut dyn FnMut(u32, &[u8])) {");
-        } else {
-            self.line("    /// Runs once: from the inputs, and the state, to the outputs and the new state.");
-            self.line("    pub fn run(&mut self) {");
-        }
-        if tapped {
-            self.reports(&self.program.prologue);
-        }
-        for (index, step) in self.program.steps.iter().enumerate() {
-            self.step(index, step);
-            if tapped {
-                self.reports(&step.reports);
-            }
-        }
-        // A body without a line is written as rustfmt does.
-        if self.out.ends_with("{\n") {
-            self.out.truncate(self.out.len() - 1);
-            self.line("}");
-        } else {
-            self.line("    }");
-        }
-        self.line("");
-    }
-
-    fn reports(&mut self, reports: &[Report]) {
-        for report in reports {
-            let buffer = self.program.buffer(report.buffer);
-            let (start, end) = (self.start(buffer), self.start(buffer) + buffer.bytes);
-            let id = report.tensor.index();
-            self.line(&format!(
-                "        tap({id}, self.memory.get({start}..{end}).unwrap_or_default());"
-            ));
-        }
-    }
-
-    fn step(&mut self, index: usize, step: &Step) {
-        self.line(&format!("        // Step {index}: {}.", comment(&step.label)));
-        self.line("        {");
-        let declaration = step.call.kernel.declaration();
-        let mut args = Vec::new();
-        // Pieces in the order of their addresses: (start, bytes, name of the piece).
-        let mut pieces: Vec<(usize, usize, &str)> = Vec::new();
-        for (operand, declared) in step.call.operands.iter().zip(declaration.operands) {
-            let element = rust_element(declared.element);
-            match *operand {
-                Operand::Constant(id) => {
-                    let offset = self.weights.offset(id);
-                    let bytes = self.program.constant(id).data.bytes().len();
-                    let name = declared.name;
-                    self.line(&format!(
-                        "            let {name} = constant(&KINGLET_WEIGHTS.0, {offset}, {bytes});"
-                    ));
-                    args.push(name.to_owned());
-                }
-                Operand::Buffer(id) => {
-                    let buffer = self.program.buffer(id);
-                    let place = (self.start(buffer), buffer.bytes);
-                    let same = pieces.iter().find(|(start, bytes, _)| (*start, *bytes) == place);
-                    let name = match same {
-                        Some((_, _, name)) => name,
-                        None => {
-                            pieces.push((place.0, place.1, declared.name));
-                            declared.name
-                        }
-                    };
-                    let writes = matches!(declared.role, Role::Out | Role::InOut | Role::Scratch);
-                    args.push(match (writes, element) {
-                        (true, "u8") => name.to_owned(),
-                        (false, "u8") => name.to_owned(),
-                        (true, _) => format!("view_mut({name})"),
-                        (false, _) => format!("view({name})"),
-                    });
-                }
-            }
-        }
-        pieces.sort_unstable();
-        if !pieces.is_empty() {
-            self.line("            let mut cut = Cut::new(self.memory);");
-            for (start, bytes, name) in pieces {
-                self.line(&format!("            let {name} = cut.take({start}, {bytes});"));
-            }
-        }
-        let method = if step.call.shared { "run" } else { "run_inlined" };
-        self.out.push_str(&format::call(12, &format!("STEP_{index}.{method}"), &args));
-        self.line("        }");
     }
 
     fn check(&mut self) {

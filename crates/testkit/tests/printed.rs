@@ -18,11 +18,11 @@ fn all_models() -> Vec<PathBuf> {
     found
 }
 
-fn print(model: &Model, taps: bool) -> Option<Vec<kinglet_codegen::File>> {
+fn print(model: &Model, taps: bool, check: bool) -> Option<Vec<kinglet_codegen::File>> {
     let program = Arc::new(model.program(&Target::host(), &Options::default()).ok()?);
     let mut options = printed::options(model);
     options.taps = taps;
-    options.golden = Some(printed::golden(&program).expect("the program runs"));
+    options.golden = check.then(|| printed::golden(&program).expect("the program runs"));
     Some(kinglet_codegen::print(&program, &options))
 }
 
@@ -40,7 +40,7 @@ fn printed_crates_are_as_rustfmt_leaves_them() {
     let mut files = Vec::new();
     for (index, path) in all_models().iter().enumerate() {
         let Ok(model) = Model::open(path) else { continue };
-        let Some(printed) = print(&model, index % 2 == 0) else { continue };
+        let Some(printed) = print(&model, index % 2 == 0, index % 3 != 0) else { continue };
         let library = printed.iter().find(|file| file.path == "src/lib.rs").expect("a library");
         let file = folder.path().join(format!("m{index}.rs"));
         std::fs::write(&file, &library.bytes).expect("a file");
@@ -62,7 +62,10 @@ fn printing_twice_gives_the_same_bytes_and_no_path() {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../models/machine_state/machine_state.tflite");
     let model = Model::open(&own).expect("the model opens");
-    let (a, b) = (print(&model, true).expect("it prints"), print(&model, true).expect("it prints"));
+    let (a, b) = (
+        print(&model, true, true).expect("it prints"),
+        print(&model, true, true).expect("it prints"),
+    );
     assert_eq!(a, b);
     for file in a.iter().filter(|file| !file.path.starts_with("kernels/")) {
         let text = String::from_utf8_lossy(&file.bytes);
