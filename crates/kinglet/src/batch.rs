@@ -87,6 +87,12 @@ impl Batch {
         Self { leading: vec![cases], inputs: inputs.collect() }
     }
 
+    /// The same runs as one case: state is kept from each to the next.
+    pub fn in_sequence(self) -> Self {
+        let runs = self.cases() * self.steps();
+        Self { leading: vec![1, runs], ..self }
+    }
+
     /// Number of cases.
     pub fn cases(&self) -> usize {
         self.leading.first().copied().unwrap_or(1)

@@ -3,9 +3,12 @@
 //! The conformance set stands beside the repository, at `../shared/assets`; a lone clone does without.
 //! With `CI=true` in the environment its absence is a failure.
 
+pub mod bench;
 pub mod conform;
 pub mod filetest;
 pub mod matrix;
+pub mod measure;
+pub mod peers;
 
 use std::path::{Path, PathBuf};
 

@@ -1,44 +1,34 @@
-//! Exact counts on the emulated Cortex-M4 against `budgets.toml`: one percent worse fails.
+//! Exact figures on emulated cores against `budgets.toml`: one percent worse fails.
 //!
-//! `budgets [--bless] [SUBSTRING ...]`. Instructions are of one steady-state inference at the speed
-//! setting; flash is that of the harness without weights, at opt-level "s".
+//! `budgets [--bless] [--core CORE ...] [SUBSTRING ...]`. Both settings on the M4; on the M55, M0+ and RV32IMC
+//! the speed setting alone, to keep the run short. Each entry is of one linked program.
 
-use kinglet::batch::{Batch, Measured};
-use kinglet::engine::{BoardRun, on_board};
 use kinglet::model::Model;
-use kinglet_device::{Count, OptLevel, Profile};
+use kinglet_testkit::measure::{Figures, Setting, measure};
+use kinglet_testkit::peers::{CORES, Core, peers};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
 
-const BOARD: &str = "mps2-an386";
-const MODELS: [&str; 9] = [
-    "kws_ref_model",
-    "pretrainedResnet_quant",
-    "vww_96_int8",
-    "ad01_int8",
-    "person_detect",
-    "micro_speech_quantized",
-    "mww_okay_nabu_v2",
-    "str_ww_ref_model",
-    "hello_world_int8",
-];
-/// How much worse a count may be.
+/// How much worse a figure may be.
 const ALLOWED: f64 = 1.01;
 
-/// Counts of one model.
+/// The core whose size setting has a budget too.
+const BOTH: &str = "m4";
+
+/// Figures of one model on one core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Budget {
-    instructions_speed: u64,
-    instructions_size: u64,
-    flash_without_weights_size: u64,
-    flash_without_weights_speed: u64,
-    weights: u64,
-    arena_and_state: u64,
-    stack: u64,
+    speed: Figures,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<Figures>,
 }
+
+/// By model, then by core.
+type Budgets = BTreeMap<String, BTreeMap<String, Budget>>;
 
 fn main() -> ExitCode {
     match run() {
@@ -52,60 +42,84 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<bool, String> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let bless = args.iter().any(|arg| arg == "--bless");
-    let wanted: Vec<&String> = args.iter().filter(|arg| !arg.starts_with("--")).collect();
+    let (mut bless, mut cores, mut wanted) = (false, Vec::new(), Vec::new());
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--bless" => bless = true,
+            "--core" => cores.extend(args.next()),
+            other if other.starts_with("--") => return Err(format!("unknown argument {other}")),
+            _ => wanted.push(arg),
+        }
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let file = root.join("budgets.toml");
-    let text = std::fs::read_to_string(&file).unwrap_or_default();
-    let mut budgets: BTreeMap<String, Budget> =
-        toml::from_str(&text).map_err(|error| format!("budgets.toml: {error}"))?;
+    let mut budgets = read(&file, bless)?;
 
     let mut models: Vec<PathBuf> = vec![root.join("models/machine_state/machine_state.tflite")];
     if let Some(assets) = kinglet_testkit::assets() {
-        models.extend(MODELS.iter().map(|name| assets.join(format!("models/{name}.tflite"))));
+        models.extend(peers().models.iter().map(|peer| peer.path(&assets)));
     }
-    let mut good = true;
-    println!(
-        "{:24} {:>12} {:>12} {:>8} {:>8} {:>8} {:>8} {:>6}",
-        "model", "insn O3", "insn s", "flash s", "flash O3", "weights", "RAM", "stack"
-    );
-    for path in models {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
+    let mut work = Vec::new();
+    for core in CORES.iter().filter(|core| core.standard) {
+        if !cores.is_empty() && !cores.iter().any(|key| key == core.key) {
             continue;
         }
-        let found = measure(&path).map_err(|failure| format!("{name}: {failure}"))?;
-        println!(
-            "{name:24} {:>12} {:>12} {:>8} {:>8} {:>8} {:>8} {:>6}",
-            found.instructions_speed,
-            found.instructions_size,
-            found.flash_without_weights_size,
-            found.flash_without_weights_speed,
-            found.weights,
-            found.arena_and_state,
-            found.stack
-        );
-        match budgets.get(&name) {
-            _ if bless => {
-                budgets.insert(name, found);
+        for path in &models {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            if wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())) {
+                work.push((*core, name, path));
             }
-            None => {
-                println!("  {name} has no budget: run with --bless");
-                good = false;
-            }
-            Some(budget) => {
-                for (what, now, limit) in figures(&found, budget) {
-                    if now as f64 > limit as f64 * ALLOWED {
-                        println!("  {name}: {what} is {now}, the budget is {limit}");
-                        good = false;
+        }
+    }
+    println!(
+        "{:24} {:8} {:6} {:>12} {:>8} {:>8} {:>8} {:>6}",
+        "model", "core", "", "instructions", "flash", "weights", "RAM", "stack"
+    );
+    let queue = Mutex::new(work.into_iter());
+    let done = Mutex::new((Vec::new(), Vec::new()));
+    // Two at a time: one builds while the other runs.
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().ok().and_then(|mut queue| queue.next());
+                    let Some((core, name, path)) = next else { return };
+                    let found = budget(path, core);
+                    let Ok(mut done) = done.lock() else { return };
+                    match found {
+                        Ok(found) => {
+                            show(&name, core, &found);
+                            done.0.push((core, name, found));
+                        }
+                        Err(failure) => done.1.push(format!("{name} on {}: {failure}", core.name)),
                     }
                 }
-            }
+            });
+        }
+    });
+    let (found, failed) = done.into_inner().map_err(|_| "a measuring thread panicked")?;
+    if !failed.is_empty() {
+        return Err(failed.join("\n"));
+    }
+    let mut good = true;
+    for (core, name, found) in found {
+        let known = budgets.entry(name.clone()).or_default();
+        if bless {
+            known.insert(core.key.to_owned(), found);
+            continue;
+        }
+        let over = match known.get(core.key) {
+            None => vec!["there is no budget: run with --bless".to_owned()],
+            Some(budget) => over(&found, budget),
+        };
+        for what in over {
+            println!("  {name} on {}: {what}", core.name);
+            good = false;
         }
     }
     if bless {
-        let head = "# Exact counts on the emulated Cortex-M4 (mps2-an386). One percent worse fails.\n\
+        let head = "# Exact figures on emulated cores. One percent worse fails.\n\
                     # Rewritten by: cargo xtask budgets --bless\n\n";
         let body = toml::to_string(&budgets).map_err(|error| error.to_string())?;
         std::fs::write(&file, format!("{head}{body}")).map_err(|error| error.to_string())?;
@@ -114,41 +128,82 @@ fn run() -> Result<bool, String> {
     Ok(good)
 }
 
-fn figures(found: &Budget, budget: &Budget) -> [(&'static str, u64, u64); 7] {
-    [
-        ("instructions (speed)", found.instructions_speed, budget.instructions_speed),
-        ("instructions (size)", found.instructions_size, budget.instructions_size),
-        ("flash (size)", found.flash_without_weights_size, budget.flash_without_weights_size),
-        ("flash (speed)", found.flash_without_weights_speed, budget.flash_without_weights_speed),
-        ("weights", found.weights, budget.weights),
-        ("arena and state", found.arena_and_state, budget.arena_and_state),
-        ("stack", found.stack, budget.stack),
-    ]
+/// The committed budgets; a file that cannot be read starts anew when it is to be rewritten.
+fn read(file: &Path, bless: bool) -> Result<Budgets, String> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    match toml::from_str(&text) {
+        Ok(budgets) => Ok(budgets),
+        Err(_) if bless => Ok(Budgets::new()),
+        Err(error) => Err(format!("budgets.toml: {error}")),
+    }
 }
 
-fn measure(path: &Path) -> Result<Budget, kinglet::Failure> {
+fn budget(path: &Path, core: Core) -> Result<Budget, kinglet::Failure> {
     let model = Model::open(path)?;
-    let board = kinglet_boards::find(BOARD)?;
-    // The third made-up case is random; state is reset before each.
-    let batch = Batch::made_up(&model.graph, 3, 1);
-    let one = |opt_level| -> Result<Measured, kinglet::Failure> {
-        let run = BoardRun {
-            profile: Profile { opt_level, lto: true },
-            count: Count::Instructions,
-            ..BoardRun::default()
-        };
-        let output = on_board(&model, board, &batch, &run)?;
-        output.measured.ok_or_else(|| kinglet_diag::bug("a board run that measured nothing"))
+    let speed = measure(&model, core.board, Setting::Speed)?;
+    let size = match core.key == BOTH {
+        true => Some(measure(&model, core.board, Setting::Size)?),
+        false => None,
     };
-    let (speed, size) = (one(OptLevel::Three)?, one(OptLevel::Size)?);
-    let last = |measured: &Measured| measured.instructions.last().copied().unwrap_or(0);
-    Ok(Budget {
-        instructions_speed: last(&speed),
-        instructions_size: last(&size),
-        flash_without_weights_size: size.sizes.flash - size.sizes.weights,
-        flash_without_weights_speed: speed.sizes.flash - speed.sizes.weights,
-        weights: size.sizes.weights,
-        arena_and_state: size.sizes.arena,
-        stack: speed.stack_bytes.max(size.stack_bytes),
-    })
+    Ok(Budget { speed, size })
+}
+
+fn show(name: &str, core: Core, found: &Budget) {
+    for (setting, figures) in [("speed", Some(&found.speed)), ("size", found.size.as_ref())] {
+        let Some(figures) = figures else { continue };
+        println!(
+            "{name:24} {:8} {setting:6} {:>12} {:>8} {:>8} {:>8} {:>6}",
+            core.key,
+            figures.instructions,
+            figures.flash_without_weights,
+            figures.weights,
+            figures.arena_and_state,
+            figures.stack
+        );
+    }
+}
+
+/// What is worse than the budget allows.
+fn over(found: &Budget, budget: &Budget) -> Vec<String> {
+    let mut over = Vec::new();
+    for (setting, found, budget) in [
+        ("speed", Some(&found.speed), Some(&budget.speed)),
+        ("size", found.size.as_ref(), budget.size.as_ref()),
+    ] {
+        let (Some(found), Some(budget)) = (found, budget) else { continue };
+        for (what, now, limit) in [
+            ("instructions", found.instructions, budget.instructions),
+            ("flash", found.flash_without_weights, budget.flash_without_weights),
+            ("weights", found.weights, budget.weights),
+            ("arena and state", found.arena_and_state, budget.arena_and_state),
+            ("stack", found.stack, budget.stack),
+        ] {
+            if now as f64 > limit as f64 * ALLOWED {
+                over.push(format!("{what} ({setting}) is {now}, the budget is {limit}"));
+            }
+        }
+    }
+    over
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_percent_is_allowed_and_no_more() {
+        let figures = |instructions| Figures {
+            instructions,
+            flash_without_weights: 100,
+            weights: 100,
+            arena_and_state: 100,
+            stack: 100,
+        };
+        let budget = Budget { speed: figures(1_000), size: Some(figures(1_000)) };
+        let allowed = Budget { speed: figures(1_010), size: Some(figures(10)) };
+        assert_eq!(over(&allowed, &budget), Vec::<String>::new());
+        let worse = Budget { speed: figures(1_011), size: Some(figures(1_000)) };
+        let over = over(&worse, &budget);
+        assert_eq!(over, ["instructions (speed) is 1011, the budget is 1000"]);
+    }
 }
