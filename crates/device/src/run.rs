@@ -6,7 +6,7 @@ use crate::emulator::{
     Counting, Emulator, Ended, emulate, explain, run_within, stack_overflow, timed_out,
 };
 use crate::firmware::{Build, Firmware, build, build_host};
-use crate::plugin::{Ask, Counts, InferenceCount, OUT, plugin};
+use crate::plugin::{Ask, Counts, InferenceCount, OUT, hexadecimal, plugin};
 use crate::protocol::{
     Cases, FLAG_TAPS, FLAG_TICKS, Outputs, Tap, parse_stats, parse_taps, parse_ticks,
 };
@@ -64,7 +64,8 @@ pub struct Request<'a> {
     pub cases: &'a Cases,
     /// What to count; nothing is counted with taps.
     pub count: Count,
-    /// Functions at whose first instruction the running sum is taken, by exact readable name.
+    /// Functions at whose first instruction the running sum is taken, by exact readable name, and addresses
+    /// of other instructions, `0x1234`.
     pub marks: &'a [String],
     /// The longest that the emulator may run.
     pub timeout: Duration,
@@ -221,7 +222,11 @@ fn ask(elf: &Elf, request: &Request<'_>, count: Count) -> Result<Ask> {
     Ok(Ask {
         begin: Some(address("count_begin")?),
         end: Some(address("count_end")?),
-        marks: request.marks.iter().map(|name| address(name)).collect::<Result<_>>()?,
+        marks: request
+            .marks
+            .iter()
+            .map(|mark| hexadecimal(mark).map_or_else(|| address(mark), Ok))
+            .collect::<Result<_>>()?,
         profile: count == Count::Profile,
         stack: None,
     })

@@ -131,7 +131,7 @@ pub fn run(
 }
 
 /// The longest that a built program may run.
-const TIMEOUT: Duration = Duration::from_secs(600);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How a run on an emulated board is built and what it counts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -192,7 +192,7 @@ pub fn on_board(
 }
 
 /// The batch as a harness reads it.
-fn cases(model: &Model, batch: &Batch) -> Result<Cases> {
+pub(crate) fn cases(model: &Model, batch: &Batch) -> Result<Cases> {
     let count = |n: usize| u32::try_from(n).map_err(|_| kinglet_diag::bug("more cases than 2^32"));
     let bytes = |ports: &[Port]| -> Vec<usize> {
         ports.iter().map(|port| model.graph.tensor(port.tensor).ty.bytes()).collect()

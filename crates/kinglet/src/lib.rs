@@ -12,6 +12,7 @@ pub mod markup;
 pub mod measure;
 pub mod model;
 pub mod printed;
+pub mod profile;
 pub mod report;
 pub mod table;
 pub mod timeline;

@@ -333,7 +333,7 @@ fn completions_name_every_command() {
         let output = kinglet(&["completions", shell]);
         assert!(output.status.success(), "{shell}");
         let script = out(&output);
-        for command in ["inspect", "fit", "report", "doctor"] {
+        for command in ["inspect", "fit", "profile", "report", "doctor"] {
             assert!(script.contains(command), "{command} is not in the script for {shell}");
         }
     }

@@ -264,7 +264,7 @@ impl Bench {
 
     /// The page `docs/benchmarks/device.md`.
     pub fn page(&self) -> String {
-        format!("{HEAD}\n{}\n{}\n{HOW}", self.tools, self.tables())
+        format!("{HEAD}\n{}\n\n{}\n{HOW}", self.tools, self.tables())
     }
 }
 

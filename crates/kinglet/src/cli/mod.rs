@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod fit;
 mod inspect;
+mod profile;
 mod progress;
 mod report;
 mod run;
@@ -53,6 +54,7 @@ enum Command {
     Compile(compile::Args),
     Run(run::Args),
     Verify(verify::Args),
+    Profile(profile::Args),
     Report(report::Args),
     Explain(explain::Args),
     Boards(boards::Args),
@@ -94,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Compile(args) => compile::run(args, &show),
         Command::Run(args) => run::run(args, &show),
         Command::Verify(args) => verify::run(args, &show),
+        Command::Profile(args) => profile::run(args, &show),
         Command::Report(args) => report::run(args, &show),
         Command::Explain(args) => explain::run(args, &show),
         Command::Boards(args) => boards::run(args, &show),
