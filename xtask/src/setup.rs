@@ -1,5 +1,5 @@
-//! Installs what the tests need on a machine that has cargo: the emulator, and a way to build for the
-//! bare-metal targets.
+//! Installs what the tests need on a machine that has cargo: the emulator, a C compiler, and a way to
+//! build for the bare-metal targets.
 
 use crate::run::{Outcome, Program, exists};
 
@@ -14,7 +14,22 @@ const TARGETS: [&str; 5] = [
 
 pub(crate) fn setup() -> Outcome {
     emulator()?;
+    c_compiler()?;
     targets()
+}
+
+/// GCC for Cortex-M, which links a model's C library. Without a package manager its tests are skipped.
+fn c_compiler() -> Outcome {
+    if exists("arm-none-eabi-gcc") {
+        println!("the C compiler for Cortex-M is here");
+        return Ok(());
+    }
+    if !exists("apt-get") {
+        println!("arm-none-eabi-gcc is missing: the tests that link C libraries will be skipped");
+        return Ok(());
+    }
+    apt(&["update", "-qq"])?;
+    apt(&["install", "-y", "-qq", "--no-install-recommends", "gcc-arm-none-eabi"])
 }
 
 fn emulator() -> Outcome {

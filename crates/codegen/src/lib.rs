@@ -5,12 +5,14 @@
 //! pieces of memory, with which constants. Board projects and example mains come from the crate
 //! `device`.
 
+mod c;
 mod format;
 mod manifest;
 mod names;
 mod source;
 mod weights;
 
+pub use c::{CLibrary, c_library, is_taken};
 pub use manifest::package;
 pub use names::identifier;
 pub use weights::Weights;

@@ -277,7 +277,7 @@ fn is_stack(name: &str) -> bool {
     name == ".stack" || name == ".heap"
 }
 
-fn readable(name: &str) -> String {
+pub(crate) fn readable(name: &str) -> String {
     match rustc_demangle::try_demangle(name) {
         Ok(demangled) => format!("{demangled:#}"),
         Err(_) => name.to_owned(),
@@ -292,7 +292,7 @@ fn is_weights(name: &str) -> bool {
     last_part(name).starts_with("KINGLET_WEIGHTS")
 }
 
-fn is_forbidden(name: &str) -> bool {
+pub(crate) fn is_forbidden(name: &str) -> bool {
     const PARTS: &[&str] = &[
         "core::panicking::",
         "rust_begin_unwind",

@@ -90,7 +90,7 @@ fn build_firmware(
         taps,
         link,
         folder,
-        binary,
+        product: Product::Program(binary),
     };
     compile(cache, tree, &job).map_err(|failure| explain_overflow(failure, memory))
 }
@@ -114,9 +114,37 @@ pub fn build_host(
         taps,
         link: Vec::new(),
         folder: FOLDER,
-        binary: BINARY,
+        product: Product::Program(BINARY),
     };
     compile(cache, &project, &job)
+}
+
+/// Builds the crate at the top of a tree, whose library is a static one of this name, for a core.
+pub(crate) fn build_staticlib(
+    cache: &Cache,
+    tree: &SourceTree,
+    name: &str,
+    core: &CoreSpec,
+) -> Result<Firmware> {
+    let route = route(&core.target)?;
+    let job = Job {
+        toolchain: &route.toolchain,
+        route: Some(&route),
+        core: Some(core),
+        taps: false,
+        link: Vec::new(),
+        folder: "",
+        product: Product::Library(name),
+    };
+    compile(cache, tree, &job)
+}
+
+/// What is built, by its name.
+#[derive(Clone, Copy, Debug)]
+enum Product<'a> {
+    Program(&'a str),
+    /// A static library.
+    Library(&'a str),
 }
 
 struct Job<'a> {
@@ -126,7 +154,7 @@ struct Job<'a> {
     taps: bool,
     link: Vec<String>,
     folder: &'a str,
-    binary: &'a str,
+    product: Product<'a>,
 }
 
 impl Job<'_> {
@@ -153,14 +181,20 @@ impl Job<'_> {
         hash_field(&mut hash, self.core.map_or("host", |core| core.target.as_str()).as_bytes());
         hash_field(&mut hash, self.rust_flags().join("\n").as_bytes());
         hash_field(&mut hash, self.link.join("\n").as_bytes());
-        hash_field(&mut hash, format!("{} {} {}", self.folder, self.binary, self.taps).as_bytes());
+        let product = match self.product {
+            Product::Program(name) => name.to_owned(),
+            Product::Library(name) => format!("lib{name}.a"),
+        };
+        hash_field(&mut hash, format!("{} {product} {}", self.folder, self.taps).as_bytes());
         hex(&hash.finalize())
     }
 
-    fn program(&self) -> String {
-        match self.core {
-            Some(_) => self.binary.to_owned(),
-            None => format!("{}{}", self.binary, std::env::consts::EXE_SUFFIX),
+    /// The file that is built.
+    fn file(&self) -> String {
+        match (self.product, self.core) {
+            (Product::Library(name), _) => format!("lib{name}.a"),
+            (Product::Program(name), Some(_)) => name.to_owned(),
+            (Product::Program(name), None) => format!("{name}{}", std::env::consts::EXE_SUFFIX),
         }
     }
 
@@ -198,7 +232,10 @@ impl Job<'_> {
         let project = work.join(self.folder);
         // The linker looks for `memory.x` in the project's folder.
         command.arg(project.join("Cargo.toml")).current_dir(&project);
-        command.args(["--bin", self.binary]);
+        match self.product {
+            Product::Program(name) => command.args(["--bin", name]),
+            Product::Library(_) => command.arg("--lib"),
+        };
         if self.taps {
             command.args(["--features", "taps"]);
         }
@@ -223,16 +260,20 @@ impl Job<'_> {
 fn compile(cache: &Cache, project: &SourceTree, job: &Job<'_>) -> Result<Firmware> {
     let start = Instant::now();
     let key = job.key(project);
-    let program = job.program();
-    if let Some(path) = cache.find(&key, &program) {
+    let file = job.file();
+    if let Some(path) = cache.find(&key, &file) {
         return Ok(Firmware { path, key, cached: true, took: start.elapsed() });
     }
     let unusable = |error: std::io::Error| cache.unusable(&error);
     let folder = cache.lock_build(&job.identity()).map_err(unusable)?;
-    if let Some(path) = cache.find(&key, &program) {
+    if let Some(path) = cache.find(&key, &file) {
         return Ok(Firmware { path, key, cached: true, took: start.elapsed() });
     }
-    let work = folder.work(if job.core.is_some() { "board" } else { "host" });
+    let work = folder.work(match (job.product, job.core) {
+        (Product::Library(_), _) => "library",
+        (Product::Program(_), Some(_)) => "board",
+        (Product::Program(_), None) => "host",
+    });
     project.write(&work).map_err(unusable)?;
     let sysroot = match job.route.filter(|route| route.library == Library::BuildStd) {
         Some(route) => {
@@ -256,8 +297,7 @@ fn compile(cache: &Cache, project: &SourceTree, job: &Job<'_>) -> Result<Firmwar
     if let Some(core) = job.core {
         built.push(&core.target);
     }
-    let path =
-        cache.store(&key, &program, &built.join("release").join(&program)).map_err(unusable)?;
+    let path = cache.store(&key, &file, &built.join("release").join(&file)).map_err(unusable)?;
     drop(folder);
     cache.evict();
     Ok(Firmware { path, key, cached: false, took: start.elapsed() })

@@ -8,6 +8,7 @@
 //! the board project into the cache's work folder and builds it (or finds the result by its content),
 //! the emulator runs it with the counting plug-in, and [`Elf`] and the run's files say what it took.
 
+mod archive;
 mod board;
 mod cache;
 mod doctor;
@@ -15,6 +16,7 @@ mod elf;
 mod emulator;
 mod example;
 mod firmware;
+mod library;
 mod plugin;
 mod project;
 mod protocol;
@@ -31,6 +33,7 @@ pub use elf::{Elf, RegionUse, Sizes, Symbol};
 pub use emulator::Emulator;
 pub use example::{EXAMPLE, Example, Measured, example, measure_example};
 pub use firmware::{Build, Firmware, build, build_host, build_project};
+pub use library::{Library, build_library, c_flags};
 pub use plugin::{InferenceCount, by_function};
 pub use project::memory_x;
 pub use protocol::{Cases, Outputs, Tap};

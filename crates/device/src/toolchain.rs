@@ -68,6 +68,11 @@ impl Route {
         hex(&Sha256::digest(text.as_bytes())).chars().take(16).collect()
     }
 
+    /// The compiler for a person: `rustc 1.96.0`.
+    pub fn describe_compiler(&self) -> String {
+        format!("rustc {}", self.toolchain.release)
+    }
+
     /// One line for a person: `rustc 1.96.0, core built from source, linker /usr/bin/ld.lld-19`.
     pub fn describe(&self) -> String {
         let library = match self.library {

@@ -173,6 +173,7 @@ codes! {
     K0809 FOLDER_TAKEN Request;
     K0810 BOARD_NONE_FOUND Request;
     K0812 USAGE Request;
+    K0820 NAME_TAKEN Request;
 }
 
 pub(crate) use list::INTERNAL;

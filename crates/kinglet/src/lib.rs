@@ -1,6 +1,7 @@
 //! Kinglet as a library: models, engines, cases. The command line is a thin layer on this.
 
 pub mod batch;
+pub mod c_library;
 pub mod cli;
 pub mod compare;
 pub mod engine;

@@ -1,19 +1,22 @@
 //! `kinglet compile MODEL --board B -o DIR`
 
 use super::{Done, Show};
+use crate::c_library;
 use crate::engine;
 use crate::files;
+use crate::measure;
 use crate::model::Model;
 use crate::printed;
+use kinglet_boards::Board;
 use kinglet_codegen::{File, Kernels};
-use kinglet_device::{Emulation, Needs, OptLevel, Profile};
-use kinglet_diag::Result;
-use kinglet_program::Options;
+use kinglet_device::{Emulation, OptLevel, Profile};
+use kinglet_diag::{Diagnostic, Result, code};
+use kinglet_program::{Options, Program};
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Compile a model to a reviewable no_std crate for a board
+/// Compile a model to a reviewable no_std crate, or to a C library, for a board
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The crate has no allocation, no unsafe code and no panic; its src/lib.rs begins with an example and the
@@ -22,7 +25,8 @@ map of its memory.
 Examples:
   kinglet compile model.tflite --board nucleo-f446re -o model-crate
   kinglet compile model.tflite --board mps2-an386 -o model-crate --optimize size
-  kinglet compile model.tflite --board nucleo-h743zi2 -o out --weights-section .qspi_flash")]
+  kinglet compile model.tflite --board nucleo-h743zi2 -o out --weights-section .qspi_flash
+  kinglet compile model.tflite --board nucleo-f446re -o out --emit c-library")]
 pub struct Args {
     /// The model
     model: PathBuf,
@@ -32,7 +36,10 @@ pub struct Args {
     /// The folder to write
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// What the example's profile optimizes for
+    /// What to write: a crate for programs in Rust, or a static library with its header for programs in C
+    #[arg(long, default_value = "crate", value_name = "FORM", value_parser = ["crate", "c-library"])]
+    emit: String,
+    /// What the library, or the example's profile, optimizes for
     #[arg(long, default_value = "speed", value_parser = ["speed", "size"])]
     optimize: String,
     /// Where the kernels come from: vendor, path=PATH or version=VERSION
@@ -63,7 +70,24 @@ fn kernels(text: &str) -> Result<Kernels, String> {
     }
 }
 
+/// What a C library cannot have: it is built here, by the kernels that the tool carries, and offers no
+/// report of tensors.
+fn require_plain(args: &Args) -> Result<()> {
+    let flag = match args {
+        Args { taps: true, .. } => "--taps",
+        Args { kernels: Kernels::Path(_) | Kernels::Version(_), .. } => "--kernels",
+        _ => return Ok(()),
+    };
+    Err(Diagnostic::error(code::USAGE, format!("{flag} is for --emit crate"))
+        .help(format!("leave out {flag}, or take the crate"))
+        .into())
+}
+
 pub(super) fn run(args: &Args, show: &Show) -> Result<Done> {
+    let as_c = args.emit == "c-library";
+    if as_c {
+        require_plain(args)?;
+    }
     let board = kinglet_boards::open(&args.board)?;
     let model = Model::open(&args.model)?;
     // With taps every tensor of the file exists, as `run --tensors` has it.
@@ -79,51 +103,94 @@ pub(super) fn run(args: &Args, show: &Show) -> Result<Done> {
     if !args.no_check {
         printing.golden = Some(printed::golden(&program)?);
     }
-    let mut files = kinglet_codegen::print(&program, &printing);
-    let weights = kinglet_codegen::Weights::of(&program).bytes.len();
     let level = if args.optimize == "size" { OptLevel::Size } else { OptLevel::Three };
-    let needs = Needs {
-        arena_bytes: (program.arena_bytes + program.state_bytes) as u64,
-        weights_bytes: weights as u64,
+    let profile = Profile { opt_level: level, lto: true };
+    let written = match as_c {
+        true => library(&board, &program, &printing, profile)?,
+        false => printed_crate(&board, &program, &printing, profile),
     };
-    // A board without an emulated machine gets the crate alone.
-    let emulation = Emulation::of(board.as_ref(), needs).ok();
-    if let Some(emulation) = &emulation {
-        let profile = Profile { opt_level: level, lto: true };
-        let example = printed::example(&board, emulation, &printing, profile);
-        files.extend(example.iter().map(|(path, bytes)| File {
-            path: format!("{}/{path}", printed::EXAMPLE_FOLDER),
-            bytes: bytes.to_vec(),
-        }));
-    }
-    files::write_folder(&args.output, &files)?;
+    files::write_folder(&args.output, &written.files)?;
+    let weights = kinglet_codegen::Weights::of(&program).bytes.len();
     show.text(&format!(
-        "{} for {}\n  arena   {:>9} bytes{}\n  state   {:>9} bytes\n  weights {:>9} bytes\n  steps   {:>9}\nwritten to {}{}\n",
+        "{} for {}\n  arena   {:>9} bytes{}\n  state   {:>9} bytes\n  weights {:>9} bytes\n{}  steps   {:>9}\nwritten to {}{}\n",
         model.path.display(),
         board.name,
         program.arena_bytes,
         if program.arena_optimal { ", proved minimal for this order" } else { "" },
         program.state_bytes,
         weights,
+        written.code.map(|code| format!("  code    {code:>9} bytes, every function linked\n")).unwrap_or_default(),
         program.steps.len(),
         args.output.display(),
-        if emulation.is_some() { format!(", with {}/ for the board", printed::EXAMPLE_FOLDER) } else { String::new() }
+        written.remark
     ));
-    show.object(
-        "kinglet.compile/1",
-        json!({
-            "model": model.path.display().to_string(),
-            "model_sha256": model.digest,
-            "board": board.id,
-            "output": args.output.display().to_string(),
-            "arena_bytes": program.arena_bytes,
-            "arena_lower_bound": program.arena_lower_bound,
-            "arena_optimal": program.arena_optimal,
-            "state_bytes": program.state_bytes,
-            "weight_bytes": weights,
-            "steps": program.steps.len(),
-            "files": files.iter().map(|file| &file.path).collect::<Vec<_>>(),
-        }),
-    );
+    let object = json!({
+        "model": model.path.display().to_string(),
+        "model_sha256": model.digest,
+        "board": board.id,
+        "emit": args.emit,
+        "output": args.output.display().to_string(),
+        "arena_bytes": program.arena_bytes,
+        "arena_lower_bound": program.arena_lower_bound,
+        "arena_optimal": program.arena_optimal,
+        "state_bytes": program.state_bytes,
+        "weight_bytes": weights,
+        "code_bytes": written.code,
+        "steps": program.steps.len(),
+        "files": written.files.iter().map(|file| &file.path).collect::<Vec<_>>(),
+    });
+    show.object("kinglet.compile/1", object);
     Ok(Done::with(model.remarks))
+}
+
+/// What is written, and what is said of it.
+struct Written {
+    files: Vec<File>,
+    /// Bytes of code, where something was built.
+    code: Option<u64>,
+    /// What comes after the folder's name.
+    remark: String,
+}
+
+fn printed_crate(
+    board: &Board,
+    program: &Program,
+    printing: &kinglet_codegen::Options,
+    profile: Profile,
+) -> Written {
+    let mut files = kinglet_codegen::print(program, printing);
+    // A board without an emulated machine gets the crate alone.
+    let emulation = Emulation::of(board, measure::device_needs(program)).ok();
+    if let Some(emulation) = &emulation {
+        let example = printed::example(board, emulation, printing, profile);
+        files.extend(example.iter().map(|(path, bytes)| File {
+            path: format!("{}/{path}", printed::EXAMPLE_FOLDER),
+            bytes: bytes.to_vec(),
+        }));
+    }
+    let remark = match emulation {
+        Some(_) => format!(", with {}/ for the board", printed::EXAMPLE_FOLDER),
+        None => String::new(),
+    };
+    Written { files, code: None, remark }
+}
+
+fn library(
+    board: &Board,
+    program: &Program,
+    printing: &kinglet_codegen::Options,
+    profile: Profile,
+) -> Result<Written> {
+    let core = kinglet_device::core(board).ok_or_else(|| {
+        let why = format!("the board {} has a core that firmware is not built for", board.id);
+        Diagnostic::error(code::BOARD_NOT_EMULATED, why)
+            .help("`kinglet boards` lists the boards and their cores")
+    })?;
+    let built = c_library::build(program, printing, &core, profile)?;
+    let remark = format!(
+        "\ncompile C with {} and link -l{}; README.md shows how",
+        built.c_flags.join(" "),
+        built.prefix
+    );
+    Ok(Written { files: built.files, code: Some(built.code_bytes), remark })
 }
