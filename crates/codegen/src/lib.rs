@@ -72,7 +72,7 @@ pub struct Options {
 pub fn print(program: &Program, options: &Options) -> Vec<File> {
     let weights = Weights::of(program);
     let mut files = vec![
-        File::text("Cargo.toml", manifest::model(options)),
+        File::text("Cargo.toml", manifest::model(program, options)),
         File::text("src/lib.rs", source::library(program, &weights, options)),
         File::text("README.md", manifest::readme(program, &weights, options)),
     ];

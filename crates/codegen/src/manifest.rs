@@ -2,6 +2,7 @@
 
 use crate::{Kernels, Options, Weights, identifier};
 use kinglet_program::Program;
+use kinglet_target::Vector;
 use sha2::{Digest, Sha256};
 
 /// The printed crate's package name.
@@ -10,12 +11,18 @@ pub fn package(options: &Options) -> String {
 }
 
 /// The model's `Cargo.toml`.
-pub(crate) fn model(options: &Options) -> String {
-    let kernels = match &options.kernels {
-        Kernels::Vendor => "{ path = \"kernels\" }".to_owned(),
-        Kernels::Path(path) => format!("{{ path = {path:?} }}"),
-        Kernels::Version(version) => format!("{version:?}"),
+pub(crate) fn model(program: &Program, options: &Options) -> String {
+    let source = match &options.kernels {
+        Kernels::Vendor => "path = \"kernels\"".to_owned(),
+        Kernels::Path(path) => format!("path = {path:?}"),
+        Kernels::Version(version) => format!("version = {version:?}"),
     };
+    // The instructions that the kernels may use beyond those of every core of the architecture.
+    let features = match program.target.vector {
+        Vector::Dsp => ", features = [\"dsp\"]",
+        _ => "",
+    };
+    let kernels = format!("{{ {source}{features} }}");
     let name = package(options);
     let mut text = format!(
         "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\npublish = false\n\n\
@@ -52,7 +59,7 @@ pub(crate) fn kernels(options: &Options) -> String {
         "# The kernels of Kinglet {}, as the tool carries them.\n# SHA-256 of the sources: {digest}\n\
          [package]\nname = \"kinglet-kernels\"\nversion = \"{}\"\nedition = \"2024\"\n\
          license = \"MIT OR Apache-2.0\"\npublish = false\n\n\
-         [features]\nreflect = []\n\n\
+         [features]\ndsp = []\nreflect = []\n\n\
          [dependencies]\nbytemuck = {{ version = \"1.23\", default-features = false, features = [\"min_const_generics\"] }}\n\
          libm = {{ version = \"0.2\", default-features = false }}\n",
         options.tool_version, options.tool_version

@@ -2,12 +2,14 @@
 
 use crate::Window;
 use crate::chunks::Chunks;
-use crate::dot::{self, ClampF32, Finish, Lane, RequantizeAnyI8, RequantizeI8};
+use crate::dot::{
+    self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8, Words,
+};
 use crate::window::offset;
 
-/// Declares the kernel for one form of the channel table.
+/// Declares the kernel for one form of the channel table and of the weights.
 macro_rules! conv2d_i8 {
-    ($(#[$doc:meta])* $name:ident $Params:ident $Finish:ident) => {
+    ($(#[$doc:meta])* $name:ident $Params:ident $Packing:ty, $Weight:ident) => {
         kernel! {
             /// int8 convolution. Input and output NHWC; weights are rows of `height x width x channels
             /// of a group`, group by group. `padding` holds the input's zero point, as often as a row of
@@ -33,7 +35,7 @@ macro_rules! conv2d_i8 {
             }
             operands (
                 input input: i8,
-                constant weights: i8,
+                constant weights: $Weight,
                 constant channels: i32,
                 constant padding: i8,
                 output output: i8,
@@ -44,15 +46,15 @@ macro_rules! conv2d_i8 {
         fn $name(
             p: &$Params,
             input: &[i8],
-            weights: &[i8],
+            weights: &[$Weight],
             channels: &[i32],
             padding: &[i8],
             output: &mut [i8],
         ) {
-            let finish = $Finish::new(p.output_zero_point, p.min, p.max);
+            let finish = <$Packing as Packing<i8>>::Finish::new(p.output_zero_point, p.min, p.max);
             let (words, _) = channels.as_chunks();
             Shape::new(&p.window, p.in_channels, p.out_channels, p.groups)
-                .convolve(input, weights, words, padding, output, &finish);
+                .convolve::<_, $Packing>(input, weights, words, padding, output, &finish);
         }
     };
 }
@@ -60,12 +62,18 @@ macro_rules! conv2d_i8 {
 conv2d_i8! {
     /// Weights and the table of channels are packed as [`crate::dot`] says; all multipliers are
     /// below one quarter.
-    conv2d_i8 Conv2dI8 RequantizeI8
+    conv2d_i8 Conv2dI8 Interleaved<RequantizeI8>, i8
 }
 
 conv2d_i8! {
     /// As [`Conv2dI8`], for any multiplier.
-    conv2d_any_i8 Conv2dAnyI8 RequantizeAnyI8
+    conv2d_any_i8 Conv2dAnyI8 Interleaved<RequantizeAnyI8>, i8
+}
+
+conv2d_i8! {
+    /// As [`Conv2dI8`], weights as [`crate::arch::dsp`] takes them. Either four divides the channels of a
+    /// group, or an output has at most [`PATCH`] inputs.
+    conv2d_pairs_i8 Conv2dPairsI8 Pairs, i32
 }
 
 kernel! {
@@ -105,12 +113,12 @@ fn conv2d_f32(
 ) {
     let finish = ClampF32 { min: p.min, max: p.max };
     Shape::new(&p.window, p.in_channels, p.out_channels, p.groups)
-        .convolve(input, weights, bias, padding, output, &finish);
+        .convolve::<_, Interleaved<ClampF32>>(input, weights, bias, padding, output, &finish);
 }
 
 /// Inputs of one output place that are gathered before they are used: what first layers with their few
 /// channels need, whose windows are many short runs of the input.
-const PATCH: usize = 96;
+pub const PATCH: usize = 160;
 
 struct Shape<'a> {
     window: &'a Window,
@@ -149,14 +157,14 @@ impl<'a> Shape<'a> {
     }
 
     #[inline(always)]
-    fn convolve<T: Lane, F: Finish<T>>(
+    fn convolve<T: Lane, P: Packing<T>>(
         &self,
         mut input: &[T],
-        weights: &[T],
-        words: &[F::Words],
+        weights: &[P::Weight],
+        words: &[Words<T, P>],
         padding: &[T],
         output: &mut [T],
-        finish: &F,
+        finish: &P::Finish,
     ) {
         let window = self.window;
         let image_len = (window.in_height as usize)
@@ -175,17 +183,21 @@ impl<'a> Shape<'a> {
                     let mut place = Place { row, column, channel: 0 };
                     let (mut weights, mut words) = (weights, words);
                     for out in pixel.whole_chunks_mut(self.group_outputs) {
-                        match buffer.get_mut(..self.depth) {
+                        match buffer.get_mut(..self.depth.next_multiple_of(P::BLOCK)) {
                             Some(patch) => {
                                 self.gather(place, image, padding, patch);
-                                dot::outputs(patch, weights, words, out, finish);
+                                dot::outputs::<T, P>(patch, weights, words, out, finish);
                             }
-                            None => {
-                                self.outputs(place, image, padding, weights, words, out, finish)
-                            }
+                            None => self.outputs::<T, P>(
+                                place, image, padding, weights, words, out, finish,
+                            ),
                         }
                         place.channel = place.channel.wrapping_add(self.group_channels);
-                        let of_group = self.depth.wrapping_mul(self.group_outputs);
+                        let of_group = P::group_len(self.depth)
+                            .wrapping_mul(self.group_outputs / dot::GROUP)
+                            .wrapping_add(
+                                P::row_len(self.depth).wrapping_mul(self.group_outputs % dot::GROUP),
+                            );
                         weights = weights.get(of_group..).unwrap_or(&[]);
                         words = words.get(self.group_outputs..).unwrap_or(&[]);
                     }
@@ -223,34 +235,37 @@ impl<'a> Shape<'a> {
     /// All output channels of a group at one place, from as many runs of the input as the window has.
     #[inline(never)]
     #[expect(clippy::too_many_arguments, reason = "the operands of the kernel and what it keeps")]
-    fn outputs<T: Lane, F: Finish<T>>(
+    fn outputs<T: Lane, P: Packing<T>>(
         &self,
         place: Place,
         image: &[T],
         padding: &[T],
-        weights: &[T],
-        words: &[F::Words],
+        weights: &[P::Weight],
+        words: &[Words<T, P>],
         output: &mut [T],
-        finish: &F,
+        finish: &P::Finish,
     ) {
-        let four = |(): &mut (), mut sums, mut rows: &[T]| {
+        let four = |(): &mut (), mut sums, mut rows: &[P::Weight]| {
             self.each_segment(place, image, padding, |segment| {
-                let used = segment.len().wrapping_mul(dot::GROUP);
+                let used = P::group_len(segment.len());
                 let (now, later) = rows.split_at_checked(used).unwrap_or((&[], &[]));
                 rows = later;
-                dot::add_segment(&mut sums, segment, now);
+                dot::add_segment::<T, P>(&mut sums, segment, now);
             });
             sums
         };
-        let one = |(): &mut (), mut sum, mut row: &[T]| {
+        let one = |(): &mut (), mut sum, mut row: &[P::Weight]| {
             self.each_segment(place, image, padding, |segment| {
-                let (now, later) = row.split_at_checked(segment.len()).unwrap_or((&[], &[]));
+                let used = P::row_len(segment.len());
+                let (now, later) = row.split_at_checked(used).unwrap_or((&[], &[]));
                 row = later;
-                sum = dot::add_row(sum, segment, now);
+                sum = P::add_row(sum, segment, now);
             });
             sum
         };
-        dot::each_group(self.depth, weights, words, output, finish, &mut (), four, one);
+        dot::each_group::<T, P, _>(
+            self.depth, weights, words, output, finish, &mut (), four, one,
+        );
     }
 
     /// Hands out the inputs of one place, run by run, in the order of the weights.

@@ -1,8 +1,11 @@
 //! Depthwise convolution, one output channel for each input channel: TFLite DEPTHWISE_CONV_2D.
 
 use crate::Window;
+use crate::arch::taps::{TAPS, Taps};
 use crate::chunks::Chunks;
-use crate::dot::{self, ClampF32, Finish, GROUP, Lane, RequantizeAnyI8, RequantizeI8};
+use crate::dot::{
+    self, ClampF32, Finish, GROUP, Interleaved, Lane, RequantizeAnyI8, RequantizeI8,
+};
 use crate::window::offset;
 
 /// Declares the kernel for one form of the channel table.
@@ -115,9 +118,6 @@ struct Place<'a, T> {
     column: u32,
 }
 
-/// Taps that are found once for all channels of an output place.
-const TAPS: usize = 25;
-
 impl<'a, T: Lane> Shape<'a, T> {
     #[inline(always)]
     fn convolve<F: Finish<T>>(
@@ -135,16 +135,37 @@ impl<'a, T: Lane> Shape<'a, T> {
             .wrapping_mul(channels);
         let row_len = (window.out_width as usize).wrapping_mul(channels);
         let out_len = (window.out_height as usize).wrapping_mul(row_len);
-        let mut taps = [self.padding; TAPS];
+        let step = (window.stride_width as usize).wrapping_mul(channels);
+        // Rows and columns from the first tap to the last.
+        let reach = |taps: u32, dilation: u32| taps.wrapping_sub(1).wrapping_mul(dilation);
+        let last_row = reach(window.height, window.dilation_height);
+        let last_column = reach(window.width, window.dilation_width);
+        let inside = |first: u32, last: u32, len: u32| {
+            first < len && first.checked_add(last).is_some_and(|last| last < len)
+        };
+        let mut taps = Taps::new();
         for out_image in output.whole_chunks_mut(out_len.max(1)) {
             let Some((image, later)) = input.split_at_checked(image_len) else { return };
             input = later;
             let mut row = 0u32.wrapping_sub(window.pad_top);
             for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
+                let rows_inside = inside(row, last_row, window.in_height);
+                // Where the taps are that were found, in elements before this place; not to be used when
+                // one of them is in the padding.
+                let mut found: Option<usize> = None;
                 let mut column = 0u32.wrapping_sub(window.pad_left);
                 for pixel in out_row.whole_chunks_mut(channels) {
                     let place = Place { image, row, column };
-                    self.outputs(place, &mut taps, weights, words, pixel, finish);
+                    let within = rows_inside && inside(column, last_column, window.in_width);
+                    let at = match found {
+                        Some(before) if within => before.wrapping_add(step),
+                        _ => {
+                            self.find(place, 0, &mut taps);
+                            0
+                        }
+                    };
+                    found = within.then_some(at);
+                    self.outputs(place, &mut taps, at, weights, words, pixel, finish);
                     column = column.wrapping_add(window.stride_width);
                 }
                 row = row.wrapping_add(window.stride_height);
@@ -152,68 +173,89 @@ impl<'a, T: Lane> Shape<'a, T> {
         }
     }
 
-    /// All channels of one output place.
+    /// All channels of one output place, whose taps are those that were found, from element `at` on.
     #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "the operands of the kernel and what it keeps")]
     fn outputs<F: Finish<T>>(
         &self,
         place: Place<'a, T>,
-        taps: &mut [&'a [T]; TAPS],
+        taps: &mut Taps<'a, T>,
+        at: usize,
         weights: &[T],
         words: &[F::Words],
         pixel: &mut [T],
         finish: &F,
     ) {
         let count = (self.window.height as usize).wrapping_mul(self.window.width as usize);
-        self.find(place, 0, taps);
-        let mut state = (taps, 0usize);
-        let four = |(taps, channel): &mut (&mut [&'a [T]; TAPS], usize), mut sums, rows: &[T]| {
-            let (mut rows, _) = rows.as_chunks::<GROUP>();
-            let mut first = 0usize;
-            while let Some((block, later)) = rows.split_at_checked(rows.len().min(TAPS)) {
-                if count > TAPS {
-                    self.find(place, first, taps);
-                }
-                add_group(&mut sums, taps, *channel, block);
-                if later.is_empty() {
-                    break;
-                }
-                first = first.wrapping_add(TAPS);
-                rows = later;
-            }
-            *channel = channel.wrapping_add(GROUP);
-            sums
-        };
-        let one = |(taps, channel): &mut (&mut [&'a [T]; TAPS], usize), mut sum, mut row: &[T]| {
-            let mut first = 0usize;
-            while let Some((block, later)) = row.split_at_checked(row.len().min(TAPS)) {
-                if count > TAPS {
-                    self.find(place, first, taps);
-                }
+        let (groups, rest) = pixel.as_chunks_mut::<GROUP>();
+        let channels = groups.len().wrapping_mul(GROUP);
+        let one = |(taps, channel): &mut (&mut Taps<'a, T>, usize), mut sum, row: &[T]| {
+            self.each_block(place, taps, count, row, |taps, block| {
                 for (tap, &weight) in taps.iter().zip(block) {
                     if let Some(value) = tap.get(*channel) {
                         sum = T::accumulate(sum, value.widen(), weight);
                     }
                 }
-                if later.is_empty() {
-                    break;
-                }
-                first = first.wrapping_add(TAPS);
-                row = later;
-            }
+            });
             *channel = channel.wrapping_add(1);
             sum
         };
-        dot::each_group(count, weights, words, pixel, finish, &mut state, four, one);
+        if count <= TAPS && finish.depthwise(taps, at, weights, words, groups) {
+            let weights = weights.get(channels.wrapping_mul(count)..).unwrap_or(&[]);
+            let words = words.get(channels..).unwrap_or(&[]);
+            let mut state = (taps, at.wrapping_add(channels));
+            dot::each_row::<T, Interleaved<F>, _>(
+                count, weights, words, rest, finish, &mut state, one,
+            );
+            return;
+        }
+        let four = |(taps, channel): &mut (&mut Taps<'a, T>, usize), mut sums, rows: &[T]| {
+            let (rows, _) = rows.as_chunks::<GROUP>();
+            self.each_block(place, taps, count, rows, |taps, block| {
+                add_group(&mut sums, taps, *channel, block);
+            });
+            *channel = channel.wrapping_add(GROUP);
+            sums
+        };
+        let mut state = (taps, at);
+        dot::each_group::<T, Interleaved<F>, _>(
+            count, weights, words, pixel, finish, &mut state, four, one,
+        );
+    }
+
+    /// Hands out the weights of one place in as many pieces as its taps are found in, with these taps.
+    #[inline(always)]
+    fn each_block<W>(
+        &self,
+        place: Place<'a, T>,
+        taps: &mut Taps<'a, T>,
+        count: usize,
+        mut weights: &[W],
+        mut visit: impl FnMut(&Taps<'a, T>, &[W]),
+    ) {
+        let mut first = 0usize;
+        while let Some((block, later)) = weights.split_at_checked(weights.len().min(TAPS)) {
+            if count > TAPS {
+                self.find(place, first, taps);
+            }
+            visit(taps, block);
+            if later.is_empty() {
+                break;
+            }
+            first = first.wrapping_add(TAPS);
+            weights = later;
+        }
     }
 
     /// Finds the inputs of the taps from number `first` on: all channels, and what follows in the row.
     #[inline(never)]
-    fn find(&self, place: Place<'a, T>, first: usize, taps: &mut [&'a [T]; TAPS]) {
+    fn find(&self, place: Place<'a, T>, first: usize, taps: &mut Taps<'a, T>) {
         let window = self.window;
         let step = (window.dilation_width as usize).wrapping_mul(self.channels);
         let row_len = (window.in_width as usize).wrapping_mul(self.channels);
-        let mut number = 0usize.wrapping_sub(first);
+        let mut skip = first;
         let mut row = place.row;
+        taps.clear();
         for _ in 0..window.height {
             let start = offset(row).wrapping_mul(row_len);
             let line = if row < window.in_height {
@@ -223,14 +265,15 @@ impl<'a, T: Lane> Shape<'a, T> {
             };
             let mut at = offset(place.column).wrapping_mul(self.channels);
             for _ in 0..window.width {
-                if let Some(tap) = taps.get_mut(number) {
+                if skip > 0 {
+                    skip = skip.wrapping_sub(1);
+                } else {
                     // A column in the padding lies outside of the row, whether it has wrapped or not.
-                    *tap = match line.get(at..) {
+                    taps.push(match line.get(at..) {
                         Some(values) if !values.is_empty() => values,
                         _ => self.padding,
-                    };
+                    });
                 }
-                number = number.wrapping_add(1);
                 at = at.wrapping_add(step);
             }
             row = row.wrapping_add(window.dilation_height);
@@ -245,7 +288,7 @@ impl<'a, T: Lane> Shape<'a, T> {
 #[inline(never)]
 fn add_group<T: Lane>(
     sums: &mut [T::Sum; GROUP],
-    taps: &[&[T]; TAPS],
+    taps: &Taps<'_, T>,
     channel: usize,
     rows: &[[T; GROUP]],
 ) {

@@ -2,7 +2,8 @@
 //!
 //! **Packing.** Weights are rows of `depth` elements, one row for each output channel. Rows are taken
 //! four at a time and interleaved, so that one loaded input meets four neighboring weights; the one to
-//! three rows left over follow as they are. The sum over a group of four then needs two pointers.
+//! three rows left over follow as they are. The sum over a group of four then needs two pointers. For
+//! cores that multiply two pairs at once, two channels share a word instead ([`crate::arch::dsp`]).
 //!
 //! **Tables.** int8 kernels come in two forms that differ in the three words they have for each output
 //! channel and in nothing else. Both start with the bias, the input's zero point folded in
@@ -10,7 +11,10 @@
 //! (mod 2^32) and `2^(32 - right shift)`, 0 where the multiplier is 0, the other ([`RequantizeAnyI8`]) multiplier and shift as
 //! [`crate::fixed::multiply_by_quantized_multiplier`] takes them.
 
+use crate::arch::dsp;
+use crate::arch::taps::Taps;
 use crate::fixed::{high_mul_round, multiply_by_quantized_multiplier};
+use core::marker::PhantomData;
 
 /// Output channels computed at once.
 pub const GROUP: usize = 4;
@@ -75,22 +79,207 @@ pub trait Finish<T: Lane> {
 
     /// Four output elements.
     fn finish_group(&self, sums: [T::Sum; GROUP], words: &[Self::Words; GROUP]) -> [T; GROUP];
+
+    /// Computes channels of a depthwise convolution, four at a time, from taps, each from element `at` on;
+    /// `false` when it is left to the portable loop.
+    #[inline(always)]
+    fn depthwise(
+        &self,
+        _taps: &Taps<'_, T>,
+        _at: usize,
+        _weights: &[T],
+        _words: &[Self::Words],
+        _output: &mut [[T; GROUP]],
+    ) -> bool {
+        false
+    }
+}
+
+/// How the weights of four output channels stand together, what sums products over them, and what ends the
+/// sums.
+pub(crate) trait Packing<T: Lane> {
+    /// What weights are stored in.
+    type Weight: Copy;
+    /// The sums of four channels on their way.
+    type Sums: Copy;
+    /// How a sum becomes an output.
+    type Finish: Finish<T>;
+
+    /// Inputs that are taken at once; fewer of them cost more.
+    const BLOCK: usize;
+
+    /// Weights of four channels, or of one that is left over, for so many inputs.
+    fn group_len(inputs: usize) -> usize;
+    /// See [`Packing::group_len`].
+    fn row_len(inputs: usize) -> usize;
+
+    /// Sums that start from the biases of these words.
+    fn begin(words: &[Words<T, Self>; GROUP]) -> Self::Sums;
+    /// Adds the products of inputs and the weights of four channels.
+    fn add_group(sums: Self::Sums, inputs: &[T], weights: &[Self::Weight]) -> Self::Sums;
+    /// The sums, biases included.
+    fn end(sums: Self::Sums, words: &[Words<T, Self>; GROUP]) -> [T::Sum; GROUP];
+
+    /// Adds the products of inputs and the weights of one channel.
+    fn add_row(sum: T::Sum, inputs: &[T], weights: &[Self::Weight]) -> T::Sum;
+
+    /// Computes channels, four at a time, from the same inputs; `false` when it is left to [`each_group`].
+    #[inline(always)]
+    fn outputs(
+        _inputs: &[T],
+        _weights: &[Self::Weight],
+        _words: &[Words<T, Self>],
+        _output: &mut [[T; GROUP]],
+        _finish: &Self::Finish,
+    ) -> bool {
+        false
+    }
+}
+
+/// The channel table's entry for a packing.
+pub(crate) type Words<T, P> = <<P as Packing<T>>::Finish as Finish<T>>::Words;
+
+/// Four rows interleaved: the weights of four channels for one input stand side by side.
+pub(crate) struct Interleaved<F>(PhantomData<F>);
+
+impl<T: Lane, F: Finish<T>> Packing<T> for Interleaved<F> {
+    type Weight = T;
+    type Sums = [T::Sum; GROUP];
+    type Finish = F;
+
+    const BLOCK: usize = 1;
+
+    #[inline(always)]
+    fn group_len(inputs: usize) -> usize {
+        inputs.wrapping_mul(GROUP)
+    }
+
+    #[inline(always)]
+    fn row_len(inputs: usize) -> usize {
+        inputs
+    }
+
+    #[inline(always)]
+    fn begin([a, b, c, d]: &[F::Words; GROUP]) -> Self::Sums {
+        [F::start(a), F::start(b), F::start(c), F::start(d)]
+    }
+
+    #[inline(always)]
+    fn add_group(sums: Self::Sums, inputs: &[T], weights: &[T]) -> Self::Sums {
+        add_group(sums, inputs, weights)
+    }
+
+    #[inline(always)]
+    fn end(sums: Self::Sums, _words: &[F::Words; GROUP]) -> [T::Sum; GROUP] {
+        sums
+    }
+
+    #[inline(always)]
+    fn add_row(sum: T::Sum, inputs: &[T], weights: &[T]) -> T::Sum {
+        add_row(sum, inputs, weights)
+    }
+}
+
+/// Two channels in one number, as [`crate::arch::dsp`] takes them; rows left over are four weights a word.
+pub(crate) struct Pairs;
+
+impl Packing<i8> for Pairs {
+    type Weight = i32;
+    type Sums = dsp::PairSums;
+    type Finish = RequantizeI8;
+
+    const BLOCK: usize = 4;
+
+    #[inline(always)]
+    fn group_len(inputs: usize) -> usize {
+        inputs.div_ceil(Self::BLOCK).wrapping_mul(GROUP)
+    }
+
+    #[inline(always)]
+    fn row_len(inputs: usize) -> usize {
+        inputs.div_ceil(Self::BLOCK)
+    }
+
+    #[inline(always)]
+    fn begin(_words: &[[i32; 3]; GROUP]) -> dsp::PairSums {
+        [0; GROUP]
+    }
+
+    #[inline(always)]
+    fn add_group(sums: dsp::PairSums, inputs: &[i8], weights: &[i32]) -> dsp::PairSums {
+        let (weights, _) = weights.as_chunks();
+        let (blocks, rest) = inputs.as_chunks();
+        let sums = dsp::add_blocks(sums, blocks, weights);
+        if rest.is_empty() {
+            return sums;
+        }
+        let mut block = [0; 4];
+        for (to, &from) in block.iter_mut().zip(rest) {
+            *to = from;
+        }
+        dsp::add_blocks(sums, &[block], weights.get(blocks.len()..).unwrap_or(&[]))
+    }
+
+    #[inline(always)]
+    fn end(sums: dsp::PairSums, words: &[[i32; 3]; GROUP]) -> [i32; GROUP] {
+        let [a, b, c, d] = dsp::separate(sums);
+        let [[e, ..], [f, ..], [g, ..], [h, ..]] = *words;
+        [a.wrapping_add(e), b.wrapping_add(f), c.wrapping_add(g), d.wrapping_add(h)]
+    }
+
+    #[inline(always)]
+    fn add_row(mut sum: i32, inputs: &[i8], weights: &[i32]) -> i32 {
+        let mut inputs = inputs.iter();
+        for word in weights {
+            for weight in word.to_le_bytes() {
+                let Some(input) = inputs.next() else { return sum };
+                sum = i8::accumulate(sum, input.widen(), weight.cast_signed());
+            }
+        }
+        sum
+    }
+
+    #[inline(always)]
+    fn outputs(
+        inputs: &[i8],
+        weights: &[i32],
+        words: &[[i32; 3]],
+        output: &mut [[i8; GROUP]],
+        finish: &RequantizeI8,
+    ) -> bool {
+        let (blocks, rest) = inputs.as_chunks();
+        let whole = rest.is_empty();
+        if whole {
+            let ((weights, _), (words, _)) = (weights.as_chunks(), words.as_chunks());
+            dsp::outputs(blocks, weights, words, output, &finish.0.limits());
+        }
+        whole
+    }
 }
 
 /// Computes `output.len()` channels from the same inputs, `patch`.
 ///
 /// Not inlined: it is the same for every layer, and on its own it has the registers to itself.
 #[inline(never)]
-pub fn outputs<T: Lane, F: Finish<T>>(
+pub(crate) fn outputs<T: Lane, P: Packing<T>>(
     patch: &[T],
-    weights: &[T],
-    words: &[F::Words],
+    weights: &[P::Weight],
+    words: &[Words<T, P>],
     output: &mut [T],
-    finish: &F,
+    finish: &P::Finish,
 ) {
-    let four = |(): &mut (), sums, rows: &[T]| add_group(sums, patch, rows);
-    let one = |(): &mut (), sum, row: &[T]| add_row(sum, patch, row);
-    each_group(patch.len(), weights, words, output, finish, &mut (), four, one);
+    let (groups, rest) = output.as_chunks_mut::<GROUP>();
+    let of_groups = groups.len().wrapping_mul(P::group_len(patch.len()));
+    let done = P::outputs(patch, weights, words, groups, finish);
+    let one = |(): &mut (), sum, row: &[P::Weight]| P::add_row(sum, patch, row);
+    if done {
+        let (_, weights) = weights.split_at_checked(of_groups).unwrap_or((&[], &[]));
+        let words = words.get(groups.len().wrapping_mul(GROUP)..).unwrap_or(&[]);
+        each_row::<T, P, _>(patch.len(), weights, words, rest, finish, &mut (), one);
+        return;
+    }
+    let four = |(): &mut (), sums, rows: &[P::Weight]| P::add_group(sums, patch, rows);
+    each_group::<T, P, _>(patch.len(), weights, words, output, finish, &mut (), four, one);
 }
 
 /// Goes through the output channels four at a time, then one by one: `four` and `one` get the sums to
@@ -100,44 +289,51 @@ pub fn outputs<T: Lane, F: Finish<T>>(
     clippy::too_many_arguments,
     reason = "the operands of a kernel and what is done with them"
 )]
-pub(crate) fn each_group<T: Lane, F: Finish<T>, S>(
+pub(crate) fn each_group<T: Lane, P: Packing<T>, S>(
     depth: usize,
-    mut weights: &[T],
-    mut words: &[F::Words],
+    mut weights: &[P::Weight],
+    mut words: &[Words<T, P>],
     output: &mut [T],
-    finish: &F,
+    finish: &P::Finish,
     state: &mut S,
-    four: impl Fn(&mut S, [T::Sum; GROUP], &[T]) -> [T::Sum; GROUP],
-    one: impl Fn(&mut S, T::Sum, &[T]) -> T::Sum,
+    four: impl Fn(&mut S, P::Sums, &[P::Weight]) -> P::Sums,
+    one: impl Fn(&mut S, T::Sum, &[P::Weight]) -> T::Sum,
 ) {
     let (groups, rest) = output.as_chunks_mut::<GROUP>();
     for out in groups {
-        let (Some((rows, later)), Some((table, later_words))) = (
-            weights.split_at_checked(depth.wrapping_mul(GROUP)),
-            words.split_first_chunk::<GROUP>(),
-        ) else {
+        let (Some((rows, later)), Some((table, later_words))) =
+            (weights.split_at_checked(P::group_len(depth)), words.split_first_chunk::<GROUP>())
+        else {
             return;
         };
         (weights, words) = (later, later_words);
-        let [w0, w1, w2, w3] = table;
-        let starts = [F::start(w0), F::start(w1), F::start(w2), F::start(w3)];
-        let sums = four(state, starts, rows);
+        let sums = P::end(four(state, P::begin(table), rows), table);
         *out = finish.finish_group(sums, table);
     }
-    for (out, table) in rest.iter_mut().zip(words) {
-        let Some((row, later)) = weights.split_at_checked(depth) else { return };
+    each_row::<T, P, S>(depth, weights, words, rest, finish, state, one);
+}
+
+/// The channels that are left over.
+#[inline(always)]
+pub(crate) fn each_row<T: Lane, P: Packing<T>, S>(
+    depth: usize,
+    mut weights: &[P::Weight],
+    words: &[Words<T, P>],
+    output: &mut [T],
+    finish: &P::Finish,
+    state: &mut S,
+    one: impl Fn(&mut S, T::Sum, &[P::Weight]) -> T::Sum,
+) {
+    for (out, table) in output.iter_mut().zip(words) {
+        let Some((row, later)) = weights.split_at_checked(P::row_len(depth)) else { return };
         weights = later;
-        *out = finish.finish(one(state, F::start(table), row), table);
+        *out = finish.finish(one(state, P::Finish::start(table), row), table);
     }
 }
 
 /// Adds the products of inputs and four interleaved rows to four sums.
 #[inline(always)]
-pub(crate) fn add_group<T: Lane>(
-    mut sums: [T::Sum; GROUP],
-    inputs: &[T],
-    rows: &[T],
-) -> [T::Sum; GROUP] {
+fn add_group<T: Lane>(mut sums: [T::Sum; GROUP], inputs: &[T], rows: &[T]) -> [T::Sum; GROUP] {
     // Four inputs a turn: as many as the registers of a Cortex-M allow.
     let (fours, rest) = inputs.as_chunks::<4>();
     let (columns, _) = rows.as_chunks::<GROUP>();
@@ -166,10 +362,14 @@ fn add_column<T: Lane>(sums: [T::Sum; GROUP], a: T::Sum, column: &[T; GROUP]) ->
     ]
 }
 
-/// As [`add_group`], for loops around it that would leave it too few registers.
+/// As [`Packing::add_group`], for loops around it that would leave it too few registers.
 #[inline(never)]
-pub(crate) fn add_segment<T: Lane>(sums: &mut [T::Sum; GROUP], inputs: &[T], rows: &[T]) {
-    *sums = add_group(*sums, inputs, rows);
+pub(crate) fn add_segment<T: Lane, P: Packing<T>>(
+    sums: &mut P::Sums,
+    inputs: &[T],
+    weights: &[P::Weight],
+) {
+    *sums = P::add_group(*sums, inputs, weights);
 }
 
 /// Adds the products of inputs and one row to a sum.
@@ -200,6 +400,14 @@ impl RangeI8 {
     #[inline(always)]
     fn clamp(&self, scaled: i32) -> i8 {
         scaled.wrapping_add(self.zero_point).max(self.min).min(self.max) as i8
+    }
+
+    /// The same as instructions on four bytes take it.
+    #[inline(always)]
+    fn limits(&self) -> dsp::Limits {
+        let above = |value: i32| value.wrapping_add(128).clamp(0, 255).cast_unsigned();
+        let (low, high) = (above(self.min), 255u32.wrapping_sub(above(self.max)));
+        dsp::Limits::new(self.zero_point, low, high)
     }
 
     /// The type's range takes one instruction on most cores, and is what most layers have: it is asked
@@ -258,8 +466,10 @@ impl RequantizeAnyI8 {
 }
 
 macro_rules! finish_i8 {
-    ($($Finish:ident),*) => { $(
+    ($Finish:ident $($instructions:item)*) => {
         impl Finish<i8> for $Finish {
+            $($instructions)*
+
             type Words = [i32; 3];
 
             #[inline(always)]
@@ -282,9 +492,25 @@ macro_rules! finish_i8 {
                 ])
             }
         }
-    )* };
+    };
 }
-finish_i8!(RequantizeI8, RequantizeAnyI8);
+finish_i8!(RequantizeAnyI8);
+finish_i8! { RequantizeI8
+    #[cfg(all(target_arch = "arm", feature = "dsp"))]
+    #[inline(always)]
+    fn depthwise(
+        &self,
+        taps: &Taps<'_, i8>,
+        at: usize,
+        weights: &[i8],
+        words: &[[i32; 3]],
+        output: &mut [[i8; GROUP]],
+    ) -> bool {
+        let (table, _) = words.as_chunks();
+        dsp::depthwise(taps, at, weights, table, output, &self.0.limits());
+        true
+    }
+}
 
 /// From an f32 sum to the output: the bias first, the clamp last; NaN passes.
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,13 @@
 //! Matrix times vector: TFLite FULLY_CONNECTED, and CONV_2D with a window of one place.
 
 use crate::chunks::Chunks;
-use crate::dot::{self, ClampF32, Finish, Lane, RequantizeAnyI8, RequantizeI8};
+use crate::dot::{
+    self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8, Words,
+};
 
-/// Declares the kernel for one form of the channel table.
+/// Declares the kernel for one form of the channel table and of the weights.
 macro_rules! fully_connected_i8 {
-    ($(#[$doc:meta])* $name:ident $Params:ident $Finish:ident) => {
+    ($(#[$doc:meta])* $name:ident $Params:ident $Packing:ty, $Weight:ident) => {
         kernel! {
             /// int8 fully connected layer, weights per tensor or per channel.
             ///
@@ -23,14 +25,20 @@ macro_rules! fully_connected_i8 {
                 /// Greatest output.
                 max: i32,
             }
-            operands (input input: i8, constant weights: i8, constant channels: i32, output output: i8)
+            operands (input input: i8, constant weights: $Weight, constant channels: i32, output output: i8)
         }
 
         #[inline(always)]
-        fn $name(p: &$Params, input: &[i8], weights: &[i8], channels: &[i32], output: &mut [i8]) {
-            let finish = $Finish::new(p.output_zero_point, p.min, p.max);
+        fn $name(
+            p: &$Params,
+            input: &[i8],
+            weights: &[$Weight],
+            channels: &[i32],
+            output: &mut [i8],
+        ) {
+            let finish = <$Packing as Packing<i8>>::Finish::new(p.output_zero_point, p.min, p.max);
             let (words, _) = channels.as_chunks();
-            rows(p.inputs, p.outputs, input, weights, words, output, &finish);
+            rows::<_, $Packing>(p.inputs, p.outputs, input, weights, words, output, &finish);
         }
     };
 }
@@ -38,12 +46,17 @@ macro_rules! fully_connected_i8 {
 fully_connected_i8! {
     /// Weights and the table of channels are packed as [`crate::dot`] says; all multipliers are
     /// below one quarter.
-    fully_connected_i8 FullyConnectedI8 RequantizeI8
+    fully_connected_i8 FullyConnectedI8 Interleaved<RequantizeI8>, i8
 }
 
 fully_connected_i8! {
     /// As [`FullyConnectedI8`], for any multiplier.
-    fully_connected_any_i8 FullyConnectedAnyI8 RequantizeAnyI8
+    fully_connected_any_i8 FullyConnectedAnyI8 Interleaved<RequantizeAnyI8>, i8
+}
+
+fully_connected_i8! {
+    /// As [`FullyConnectedI8`], weights as [`crate::arch::dsp`] takes them.
+    fully_connected_pairs_i8 FullyConnectedPairsI8 Pairs, i32
 }
 
 kernel! {
@@ -70,25 +83,26 @@ fn fully_connected_f32(
     bias: &[f32],
     output: &mut [f32],
 ) {
-    rows(p.inputs, p.outputs, input, weights, bias, output, &ClampF32 { min: p.min, max: p.max });
+    let finish = ClampF32 { min: p.min, max: p.max };
+    rows::<_, Interleaved<ClampF32>>(p.inputs, p.outputs, input, weights, bias, output, &finish);
 }
 
 /// One row after the other.
 #[inline(always)]
-fn rows<T: Lane, F: Finish<T>>(
+fn rows<T: Lane, P: Packing<T>>(
     inputs: u32,
     outputs: u32,
     mut input: &[T],
-    weights: &[T],
-    words: &[F::Words],
+    weights: &[P::Weight],
+    words: &[Words<T, P>],
     output: &mut [T],
-    finish: &F,
+    finish: &P::Finish,
 ) {
     let outputs = (outputs as usize).max(1);
     for out in output.whole_chunks_mut(outputs) {
         let Some((row, later)) = input.split_at_checked(inputs as usize) else { return };
         input = later;
-        dot::outputs(row, weights, words, out, finish);
+        dot::outputs::<T, P>(row, weights, words, out, finish);
     }
 }
 

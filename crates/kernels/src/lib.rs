@@ -18,6 +18,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod arch;
 mod chunks;
 mod columns;
 #[macro_use]
@@ -48,6 +49,9 @@ macro_rules! kernels {
         #[cfg(feature = "reflect")]
         pub const SOURCES: &[(&str, &str)] = &[
             ("lib.rs", include_str!("lib.rs")),
+            ("arch/dsp.rs", include_str!("arch/dsp.rs")),
+            ("arch/mod.rs", include_str!("arch/mod.rs")),
+            ("arch/taps.rs", include_str!("arch/taps.rs")),
             ("chunks.rs", include_str!("chunks.rs")),
             ("columns.rs", include_str!("columns.rs")),
             ("declare.rs", include_str!("declare.rs")),
@@ -90,8 +94,8 @@ kernels! {
     copy_strided: CopyStridedI16, CopyStridedI32, CopyStridedI64, CopyStridedU8;
     fill: FillI16, FillI32, FillI64, FillU8;
     resize_nearest: ResizeNearestBytes;
-    fully_connected: FullyConnectedAnyI8, FullyConnectedF32, FullyConnectedI8;
-    conv2d: Conv2dAnyI8, Conv2dF32, Conv2dI8;
+    fully_connected: FullyConnectedAnyI8, FullyConnectedF32, FullyConnectedI8, FullyConnectedPairsI8;
+    conv2d: Conv2dAnyI8, Conv2dF32, Conv2dI8, Conv2dPairsI8;
     depthwise_conv2d: DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8;
     lookup: LookupU8, LookupU8InPlace;
     mean: MeanF32, MeanI16, MeanI8;

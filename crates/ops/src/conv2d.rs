@@ -10,7 +10,8 @@ use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier}
 use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
-use kinglet_kernels::{Conv2dAnyI8, Conv2dF32, Conv2dI8, Window};
+use kinglet_kernels::conv2d::PATCH;
+use kinglet_kernels::{Conv2dAnyI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Window};
 use std::sync::Arc;
 
 operator! {
@@ -268,14 +269,36 @@ impl Op for Conv2d {
                         (min, max),
                     );
                 }
-                let packed = pack::interleave_groups(&rows, sizes.depth, group_outputs);
                 let zero = i8::try_from(input_zero).map_err(|_| "a zero point out of range")?;
                 let padding = if padded { vec![zero; row_len] } else { Vec::new() };
-                let packed = ConstantData::I8(packed);
-                let weights = cx.constant("weights", "4 rows interleaved", Some(1), packed);
+                // What is not gathered comes in runs of whole blocks.
+                let blocks = group_channels % 4 == 0 || sizes.depth <= PATCH;
+                let pairs =
+                    pack::pairs_for(cx.target(), &channels, &rows, sizes.depth, group_outputs);
+                let (packing, packed) = match pairs.filter(|_| blocks) {
+                    Some(packed) => (pack::PAIRS, packed),
+                    None => {
+                        let packed = pack::interleave_groups(&rows, sizes.depth, group_outputs);
+                        ("4 rows interleaved", ConstantData::I8(packed))
+                    }
+                };
+                let weights = cx.constant("weights", packing, Some(1), packed);
                 let table = channels.constant(cx, 2);
                 let padding = cx.constant("padding", "", None, ConstantData::I8(padding));
                 let args = [Arg::Input(0), weights, table, padding, Arg::Output(0)];
+                if packing == pack::PAIRS {
+                    let kernel = Conv2dPairsI8 {
+                        window,
+                        in_channels,
+                        out_channels,
+                        groups,
+                        output_zero_point,
+                        min,
+                        max,
+                    };
+                    cx.call(kernel, &args);
+                    return Ok(());
+                }
                 let kernel = Conv2dI8 {
                     window,
                     in_channels,

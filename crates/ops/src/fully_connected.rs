@@ -8,7 +8,7 @@ use crate::pack::{self, Channels};
 use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
 use crate::reference;
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
-use kinglet_kernels::{FullyConnectedAnyI8, FullyConnectedF32, FullyConnectedI8};
+use kinglet_kernels::{FullyConnectedAnyI8, FullyConnectedF32, FullyConnectedI8, FullyConnectedPairsI8};
 use std::sync::Arc;
 
 operator! {
@@ -218,11 +218,20 @@ pub(crate) fn lower_rows_i8(
     output_zero_point: i32,
     (min, max): (i32, i32),
 ) -> Result<(), Refusal> {
+    let (inputs, outputs) = (small(sizes[0])?, small(sizes[1])?);
+    if let Some(packed) = pack::pairs_for(cx.target(), channels, rows, sizes[0], sizes[1]) {
+        let weights = cx.constant("weights", pack::PAIRS, Some(1), packed);
+        let table = channels.constant(cx, 2);
+        cx.call(
+            FullyConnectedPairsI8 { inputs, outputs, output_zero_point, min, max },
+            &[Arg::Input(0), weights, table, Arg::Output(0)],
+        );
+        return Ok(());
+    }
     let packed = ConstantData::I8(pack::interleave(rows, sizes[0]));
     let weights = cx.constant("weights", "4 rows interleaved", Some(1), packed);
     let table = channels.constant(cx, 2);
     let args = [Arg::Input(0), weights, table, Arg::Output(0)];
-    let (inputs, outputs) = (small(sizes[0])?, small(sizes[1])?);
     if channels.any {
         cx.call(FullyConnectedAnyI8 { inputs, outputs, output_zero_point, min, max }, &args);
     } else {

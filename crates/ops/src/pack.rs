@@ -4,6 +4,7 @@ use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::Refusal;
 use crate::quant::quantize_multiplier;
 use kinglet_kernels::dot::GROUP;
+use kinglet_target::{Target, Vector};
 
 /// Packs rows of `depth` elements: groups of four rows interleaved, the rows left over as they are.
 /// The result has as many elements as the rows.
@@ -25,6 +26,63 @@ pub fn interleave<T: Copy>(rows: &[T], depth: usize) -> Vec<T> {
 pub fn interleave_groups<T: Copy>(rows: &[T], depth: usize, group_outputs: usize) -> Vec<T> {
     let group = depth.saturating_mul(group_outputs).max(1);
     rows.chunks(group).flat_map(|rows| interleave(rows, depth)).collect()
+}
+
+/// Packs rows of `depth` elements, one row for each output channel, as `kinglet_kernels::arch::dsp` takes
+/// them: two channels in one number; rows left over four weights a word; the rows of each group of output
+/// channels by themselves. `None` where two channels in one number could not be told apart: with a weight of
+/// -128, or where a sum may reach 2^23.
+pub fn pairs(rows: &[i8], depth: usize, group_outputs: usize) -> Option<Vec<i32>> {
+    let depth = depth.max(1);
+    let largest = |row: &[i8]| row.iter().map(|w| i64::from(w.unsigned_abs()) * 128).sum::<i64>();
+    if rows.contains(&i8::MIN) || rows.chunks(depth).any(|row| largest(row) >= 1 << 23) {
+        return None;
+    }
+    let mut packed = Vec::with_capacity(rows.len().div_ceil(4));
+    for rows in rows.chunks(depth.saturating_mul(group_outputs).max(1)) {
+        let groups = rows.chunks_exact(depth * GROUP);
+        let rest = groups.remainder();
+        for group in groups {
+            let at = |channel: usize, k: usize| match group.get(channel * depth + k) {
+                Some(&weight) if k < depth => i32::from(weight),
+                _ => 0,
+            };
+            for k in (0..depth).step_by(4) {
+                for first in [0, 2] {
+                    let half = |k| (at(first + 1, k) * 256 + at(first, k)) & 0xffff;
+                    packed.push(half(k) | half(k + 2) << 16);
+                    packed.push(half(k + 1) | half(k + 3) << 16);
+                }
+            }
+        }
+        for row in rest.chunks(depth) {
+            for weights in row.chunks(4) {
+                let mut word = [0; 4];
+                for (to, &from) in word.iter_mut().zip(weights) {
+                    *to = from.cast_unsigned();
+                }
+                packed.push(i32::from_le_bytes(word));
+            }
+        }
+    }
+    Some(packed)
+}
+
+/// What a table of constants says of [`pairs`].
+pub const PAIRS: &str = "2 channels in a number, 4 inputs a block";
+
+/// [`pairs`] where the target multiplies two at once and the table of channels is the plain one.
+pub fn pairs_for(
+    target: &Target,
+    channels: &Channels,
+    rows: &[i8],
+    depth: usize,
+    group_outputs: usize,
+) -> Option<ConstantData> {
+    if target.vector != Vector::Dsp || channels.any {
+        return None;
+    }
+    pairs(rows, depth, group_outputs).map(ConstantData::I32)
 }
 
 /// The table of output channels of an int8 kernel, in one of the two forms of `kinglet_kernels::dot`.
@@ -101,6 +159,23 @@ mod tests {
     fn four_rows_are_interleaved_and_the_rest_is_not() {
         let rows: Vec<i8> = (0..10).collect();
         assert_eq!(interleave(&rows, 2), [0, 2, 4, 6, 1, 3, 5, 7, 8, 9]);
+    }
+
+    #[test]
+    fn two_channels_share_a_word_while_they_can_be_told_apart() {
+        let rows =
+            [1, 2, 3, 4, 5, -1, -2, -3, -4, -5, 0, 0, 0, 0, 1, 0, 0, 0, 0, 2, 6, 7, 8, 9, 10];
+        let packed = pairs(&rows, 5, 5).unwrap();
+        let half = |first: i32, second: i32| (second * 256 + first) & 0xffff;
+        let group = [
+            [half(1, -1) | half(3, -3) << 16, half(2, -2) | half(4, -4) << 16, 0, 0],
+            [half(5, -5), 0, half(1, 2), 0],
+        ];
+        assert_eq!(packed[..8], *group.as_flattened());
+        assert_eq!(packed[8..], [0x0908_0706, 10]);
+        assert_eq!(pairs(&[1, -128], 2, 1), None);
+        assert_eq!(pairs(&[127; 517], 517, 1), None);
+        assert!(pairs(&[127; 516], 516, 1).is_some());
     }
 
     #[test]
