@@ -50,12 +50,37 @@ pub struct Profile {
     pub macs_per_instruction: f64,
     /// Instructions outside the operators: calling the inference, and returning from it.
     pub outside: u64,
+    /// The longest that a run in slices keeps from other work.
+    pub longest_slice: Slice,
     /// What the operators are compared with; absent for cores without a figure.
     pub bound: Option<Bound>,
     /// The operators in the order they run. Their instructions and `outside` add up to the total.
     pub operators: Vec<OperatorProfile>,
     /// The functions of the linked program, the most expensive first. Their instructions add up to the total.
     pub functions: Vec<FunctionProfile>,
+}
+
+/// A slice of a run that is made step by step, as long as its steps take in a whole run: calling
+/// `Slices::step` comes to that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Slice {
+    /// The step; several where they cannot be told apart, and each is shorter.
+    pub steps: Vec<usize>,
+    /// Instructions.
+    pub instructions: u64,
+}
+
+impl Slice {
+    /// The longest of all; the first of several.
+    fn longest(segments: &[Segment]) -> Self {
+        let longest = segments.iter().rev().max_by_key(|segment| segment.instructions);
+        longest
+            .map(|segment| Self {
+                steps: segment.steps.clone().collect(),
+                instructions: segment.instructions,
+            })
+            .unwrap_or_default()
+    }
 }
 
 /// What one operator takes.
@@ -161,6 +186,7 @@ pub fn profile(model: &Model, board: &Board, optimize: Optimize) -> Result<Profi
         macs,
         macs_per_instruction: macs as f64 / marked.instructions.max(1) as f64,
         outside: marked.instructions.saturating_sub(inside),
+        longest_slice: Slice::longest(&segments),
         bound,
         operators,
         functions: functions
@@ -360,6 +386,14 @@ fn operators(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_slice_is_the_first_of_the_longest() {
+        let segment = |steps, instructions| Segment { steps, instructions };
+        let all = [segment(0..1, 5), segment(1..3, 9), segment(3..4, 9), segment(4..5, 1)];
+        assert_eq!(Slice::longest(&all), Slice { steps: vec![1, 2], instructions: 9 });
+        assert_eq!(Slice::longest(&[]), Slice::default());
+    }
 
     #[test]
     fn paths_are_the_same_however_they_are_mangled() {

@@ -6,7 +6,7 @@ use kinglet::batch::Batch;
 use kinglet::engine::{BoardRun, on_board};
 use kinglet::measure;
 use kinglet::model::Model;
-use kinglet::profile::profile;
+use kinglet::profile::{OperatorProfile, profile};
 use kinglet_boards::find;
 use kinglet_decide::Optimize;
 use kinglet_device::{Count, State, doctor};
@@ -76,6 +76,12 @@ fn operators_and_the_rest_add_up_to_what_a_plain_run_counts() {
             assert_eq!(operator.kernels[0], step.call.kernel.declaration().name);
             assert!(operator.instructions > 0, "{operator:?}");
         }
+        // One step is no longer than its operator, and some step is as long as the average.
+        let longest = &found.longest_slice;
+        let of = |operator: &&OperatorProfile| operator.steps.starts_with(&longest.steps[..1]);
+        let operator = found.operators.iter().find(of).expect("the longest slice's operator");
+        assert!(longest.instructions <= operator.instructions, "{longest:?}");
+        assert!(longest.instructions >= inside / program.steps.len() as u64, "{longest:?}");
         // The model's 153,072 multiplications take far more than what moves data.
         let macs: u64 = found.operators.iter().map(|operator| operator.macs).sum();
         assert_eq!((macs, found.macs), (153_072, 153_072));

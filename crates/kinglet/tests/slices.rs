@@ -127,7 +127,7 @@ impl Case {
             profile: Profile { lto: true, ..Profile::default() },
             taps: false,
             cases: &self.cases(program),
-            count: Count::Nothing,
+            count: Count::Instructions,
             marks: &[],
             timeout: LIMIT,
         };
@@ -179,6 +179,12 @@ fn pat_03_every_split_gives_the_same_bits_on_a_board_and_costs_nothing_unused() 
     }
     let whole = case.on_board(&program, &printed::source(&case.model, &program, false));
     let elf = Elf::read(&whole.firmware.path).expect("the program");
+    let sliced = sliced(&case.model, &program, "let mut s = self.begin(); while s.step() {}");
+    let sliced = case.on_board(&program, &sliced);
+    let last = |outcome: &Outcome| outcome.counts.last().map_or(0, |count| count.instructions);
+    let steps = program.steps.len() as u64;
+    println!("{} instructions in {steps} slices, {} in one", last(&sliced), last(&whole));
+    assert!(last(&whole) > 0 && last(&sliced) < last(&whole) + 20 * steps);
     let linked = elf.symbols().iter().find(|symbol| symbol.name.contains("Slices"));
     assert!(linked.is_none(), "{linked:?}");
 }

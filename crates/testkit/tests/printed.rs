@@ -2,7 +2,7 @@
 
 use kinglet::model::Model;
 use kinglet::printed;
-use kinglet_program::Options;
+use kinglet_program::{Options, Program};
 use kinglet_target::Target;
 use kinglet_testkit::assets;
 use kinglet_testkit::conform::models;
@@ -19,11 +19,20 @@ fn all_models() -> Vec<PathBuf> {
 }
 
 fn print(model: &Model, taps: bool, check: bool) -> Option<Vec<kinglet_codegen::File>> {
+    let (program, options) = program(model, taps, check)?;
+    Some(kinglet_codegen::print(&program, &options))
+}
+
+fn program(
+    model: &Model,
+    taps: bool,
+    check: bool,
+) -> Option<(Arc<Program>, kinglet_codegen::Options)> {
     let program = Arc::new(model.program(&Target::host(), &Options::default()).ok()?);
     let mut options = printed::options(model);
     options.taps = taps;
     options.golden = check.then(|| printed::golden(&program).expect("the program runs"));
-    Some(kinglet_codegen::print(&program, &options))
+    Some((program, options))
 }
 
 #[test]
@@ -44,6 +53,13 @@ fn printed_crates_are_as_rustfmt_leaves_them() {
         let library = printed.iter().find(|file| file.path == "src/lib.rs").expect("a library");
         let file = folder.path().join(format!("m{index}.rs"));
         std::fs::write(&file, &library.bytes).expect("a file");
+        files.push(file);
+        // And what stands between it and C.
+        let Some((program, options)) = program(&model, false, index % 3 != 0) else { continue };
+        let library = kinglet_codegen::c_library(&program, &options);
+        let shim = library.files.iter().find(|file| file.path == "src/lib.rs").expect("a shim");
+        let file = folder.path().join(format!("c{index}.rs"));
+        std::fs::write(&file, &shim.bytes).expect("a file");
         files.push(file);
     }
     assert!(!files.is_empty());

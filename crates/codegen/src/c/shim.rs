@@ -203,10 +203,11 @@ const INPUT: &str = "
 /// As for `attach`.
 #[unsafe(no_mangle)]
 {{signature}}    // SAFETY: as the caller vouches.
-    match unsafe { attach(handle) } {
-        Some(mut model) => model.input_{{port}}().as_mut_ptr(),
-        None => ptr::null_mut(),
-    }
+    let Some(mut model) = (unsafe { attach(handle) }) else {
+        return ptr::null_mut();
+    };
+    let input = model.input_{{port}}();
+    input.as_mut_ptr()
 }
 ";
 
@@ -217,10 +218,11 @@ const OUTPUT: &str = "
 /// As for `attach`.
 #[unsafe(no_mangle)]
 {{signature}}    // SAFETY: as the caller vouches.
-    match unsafe { attach(handle) } {
-        Some(model) => model.output_{{port}}().as_ptr(),
-        None => ptr::null(),
-    }
+    let Some(model) = (unsafe { attach(handle) }) else {
+        return ptr::null();
+    };
+    let output = model.output_{{port}}();
+    output.as_ptr()
 }
 ";
 

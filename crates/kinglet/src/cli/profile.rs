@@ -75,6 +75,7 @@ pub(super) fn run(args: &Args, show: &Show) -> Result<Done> {
             "macs": profile.macs,
             "macs_per_instruction": profile.macs_per_instruction,
             "outside": profile.outside,
+            "longest_slice": profile.longest_slice,
             "bound": profile.bound,
             "operators": profile.operators,
             "functions": profile.functions,
@@ -108,6 +109,12 @@ fn text(model: &Model, profile: &Profile, args: &Args) -> String {
         ));
     }
     text.push_str(&format!("\n{}", operators(profile, args.sort)));
+    let steps: Vec<String> = profile.longest_slice.steps.iter().map(usize::to_string).collect();
+    text.push_str(&format!(
+        "longest slice of a run made step by step: step {}, {} instructions\n",
+        steps.join("+"),
+        bytes(profile.longest_slice.instructions)
+    ));
     if args.functions {
         text.push_str(&format!("\n{}", functions(profile)));
     }
