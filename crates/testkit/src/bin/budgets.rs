@@ -123,6 +123,9 @@ fn run() -> Result<bool, String> {
                     # Rewritten by: cargo xtask budgets --bless\n\n";
         let body = toml::to_string(&budgets).map_err(|error| error.to_string())?;
         std::fs::write(&file, format!("{head}{body}")).map_err(|error| error.to_string())?;
+        println!(
+            "docs/benchmarks/device.md shows the same figures: cargo xtask device-bench --write"
+        );
     }
     println!("{}", if good { "within the budgets" } else { "OVER BUDGET" });
     Ok(good)
