@@ -5,7 +5,7 @@ use crate::eval::{Evaluation, elements};
 use crate::fully_connected::{lower_rows_f32, lower_rows_i8};
 use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
-use crate::pack::{self, Channels};
+use crate::pack::{self, Channels, Layout};
 use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
 use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
@@ -237,7 +237,6 @@ impl Op for Conv2d {
         let window = sizes.window;
         let padded = touches_border(&window);
         let group_channels = sizes.in_channels / sizes.groups;
-        let group_outputs = sizes.outputs / sizes.groups;
         let row_len = window.width as usize * group_channels;
         let in_channels = small(sizes.in_channels)?;
         let out_channels = small(sizes.outputs)?;
@@ -271,34 +270,6 @@ impl Op for Conv2d {
                 }
                 let zero = i8::try_from(input_zero).map_err(|_| "a zero point out of range")?;
                 let padding = if padded { vec![zero; row_len] } else { Vec::new() };
-                // What is not gathered comes in runs of whole blocks.
-                let blocks = group_channels % 4 == 0 || sizes.depth <= PATCH;
-                let pairs =
-                    pack::pairs_for(cx.target(), &channels, &rows, sizes.depth, group_outputs);
-                let (packing, packed) = match pairs.filter(|_| blocks) {
-                    Some(packed) => (pack::PAIRS, packed),
-                    None => {
-                        let packed = pack::interleave_groups(&rows, sizes.depth, group_outputs);
-                        ("4 rows interleaved", ConstantData::I8(packed))
-                    }
-                };
-                let weights = cx.constant("weights", packing, Some(1), packed);
-                let table = channels.constant(cx, 2);
-                let padding = cx.constant("padding", "", None, ConstantData::I8(padding));
-                let args = [Arg::Input(0), weights, table, padding, Arg::Output(0)];
-                if packing == pack::PAIRS {
-                    let kernel = Conv2dPairsI8 {
-                        window,
-                        in_channels,
-                        out_channels,
-                        groups,
-                        output_zero_point,
-                        min,
-                        max,
-                    };
-                    cx.call(kernel, &args);
-                    return Ok(());
-                }
                 let kernel = Conv2dI8 {
                     window,
                     in_channels,
@@ -308,7 +279,7 @@ impl Op for Conv2d {
                     min,
                     max,
                 };
-                lower_i8(cx, kernel, &channels, &args);
+                lower_i8(cx, kernel, &channels, &rows, padding);
                 Ok(())
             }
             (DType::F32, DType::F32) => {
@@ -320,7 +291,7 @@ impl Op for Conv2d {
                     return lower_rows_f32(cx, lengths, &rows, bias, (min, max));
                 }
                 refuse_infinite(padded, &rows)?;
-                let packed = pack::interleave_groups(&rows, sizes.depth, group_outputs);
+                let packed = pack::interleave_groups(&rows, sizes.depth, sizes.outputs / sizes.groups);
                 let padding = if padded { vec![0.0; row_len] } else { Vec::new() };
                 let packed = ConstantData::F32(packed);
                 let weights = cx.constant("weights", "4 rows interleaved", Some(1), packed);
@@ -366,17 +337,37 @@ impl Op for Conv2d {
     }
 }
 
-/// Emits the kernel, or its form for any multiplier.
-pub(crate) fn lower_i8(cx: &mut Lower<'_>, kernel: Conv2dI8, channels: &Channels, args: &[Arg]) {
-    if !channels.any {
-        cx.call(kernel, args);
-        return;
-    }
+/// Packs weights, rows of one output channel each, and adds the call of this kernel or of the one of the same
+/// meaning that takes them.
+pub(crate) fn lower_i8(
+    cx: &mut Lower<'_>,
+    kernel: Conv2dI8,
+    channels: &Channels,
+    rows: &[i8],
+    padding: Vec<i8>,
+) {
     let Conv2dI8 { window, in_channels, out_channels, groups, output_zero_point, min, max } =
         kernel;
-    let kernel =
-        Conv2dAnyI8 { window, in_channels, out_channels, groups, output_zero_point, min, max };
-    cx.call(kernel, args);
+    let (groups_len, outputs) = (groups.max(1) as usize, out_channels.max(1) as usize);
+    let depth = rows.len() / outputs;
+    // What is not gathered comes in runs of the channels of a group.
+    let whole_blocks = (in_channels as usize / groups_len).is_multiple_of(4) || depth <= PATCH;
+    let (layout, weights) =
+        pack::weights_i8(cx, channels, rows, depth, outputs / groups_len, whole_blocks);
+    let table = channels.constant(cx, 2);
+    let padding = cx.constant("padding", "", None, ConstantData::I8(padding));
+    let args = [Arg::Input(0), weights, table, padding, Arg::Output(0)];
+    match layout {
+        Layout::Pairs => cx.call(
+            Conv2dPairsI8 { window, in_channels, out_channels, groups, output_zero_point, min, max },
+            &args,
+        ),
+        Layout::Interleaved if channels.any => cx.call(
+            Conv2dAnyI8 { window, in_channels, out_channels, groups, output_zero_point, min, max },
+            &args,
+        ),
+        Layout::Interleaved => cx.call(kernel, &args),
+    }
 }
 
 /// The kernel multiplies padding by 0 where the reference leaves it out: the same unless a weight is

@@ -250,16 +250,7 @@ impl Op for DepthwiseConv2d {
                 let channel_table =
                     Channels::new(&rows, sizes.taps, bias.as_deref(), input_zero, &multipliers)?;
                 let zero = i8::try_from(input_zero).map_err(|_| "a zero point out of range")?;
-                let packed = if depthwise {
-                    pack::interleave(&rows, sizes.taps)
-                } else {
-                    pack::interleave_groups(&rows, sizes.taps, sizes.multiplier)
-                };
-                let weights = cx.constant("weights", packing, Some(1), ConstantData::I8(packed));
-                let table = channel_table.constant(cx, 2);
-                let padding = ConstantData::I8(vec![zero; padding_len]);
-                let padding = cx.constant("padding", "", None, padding);
-                let args = [Arg::Input(0), weights, table, padding, Arg::Output(0)];
+                let padding = vec![zero; padding_len];
                 if !depthwise {
                     let kernel = Conv2dI8 {
                         window,
@@ -270,8 +261,15 @@ impl Op for DepthwiseConv2d {
                         min,
                         max,
                     };
-                    lower_i8(cx, kernel, &channel_table, &args);
-                } else if channel_table.any {
+                    lower_i8(cx, kernel, &channel_table, &rows, padding);
+                    return Ok(());
+                }
+                let packed = ConstantData::I8(pack::interleave(&rows, sizes.taps));
+                let weights = cx.constant("weights", packing, Some(1), packed);
+                let table = channel_table.constant(cx, 2);
+                let padding = cx.constant("padding", "", None, ConstantData::I8(padding));
+                let args = [Arg::Input(0), weights, table, padding, Arg::Output(0)];
+                if channel_table.any {
                     let kernel =
                         DepthwiseConv2dAnyI8 { window, channels, output_zero_point, min, max };
                     cx.call(kernel, &args);

@@ -4,7 +4,7 @@ use crate::common::{Activation, small};
 use crate::eval::{Evaluation, elements};
 use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
-use crate::pack::{self, Channels};
+use crate::pack::{self, Channels, Layout};
 use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
 use crate::reference;
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
@@ -219,23 +219,18 @@ pub(crate) fn lower_rows_i8(
     (min, max): (i32, i32),
 ) -> Result<(), Refusal> {
     let (inputs, outputs) = (small(sizes[0])?, small(sizes[1])?);
-    if let Some(packed) = pack::pairs_for(cx.target(), channels, rows, sizes[0], sizes[1]) {
-        let weights = cx.constant("weights", pack::PAIRS, Some(1), packed);
-        let table = channels.constant(cx, 2);
-        cx.call(
-            FullyConnectedPairsI8 { inputs, outputs, output_zero_point, min, max },
-            &[Arg::Input(0), weights, table, Arg::Output(0)],
-        );
-        return Ok(());
-    }
-    let packed = ConstantData::I8(pack::interleave(rows, sizes[0]));
-    let weights = cx.constant("weights", "4 rows interleaved", Some(1), packed);
-    let table = channels.constant(cx, 2);
-    let args = [Arg::Input(0), weights, table, Arg::Output(0)];
-    if channels.any {
-        cx.call(FullyConnectedAnyI8 { inputs, outputs, output_zero_point, min, max }, &args);
-    } else {
-        cx.call(FullyConnectedI8 { inputs, outputs, output_zero_point, min, max }, &args);
+    let (layout, weights) = pack::weights_i8(cx, channels, rows, sizes[0], sizes[1], true);
+    let args = [Arg::Input(0), weights, channels.constant(cx, 2), Arg::Output(0)];
+    match layout {
+        Layout::Pairs => {
+            cx.call(FullyConnectedPairsI8 { inputs, outputs, output_zero_point, min, max }, &args);
+        }
+        Layout::Interleaved if channels.any => {
+            cx.call(FullyConnectedAnyI8 { inputs, outputs, output_zero_point, min, max }, &args);
+        }
+        Layout::Interleaved => {
+            cx.call(FullyConnectedI8 { inputs, outputs, output_zero_point, min, max }, &args);
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::Refusal;
 use crate::quant::quantize_multiplier;
 use kinglet_kernels::dot::GROUP;
-use kinglet_target::{Target, Vector};
+use kinglet_target::Vector;
 
 /// Packs rows of `depth` elements: groups of four rows interleaved, the rows left over as they are.
 /// The result has as many elements as the rows.
@@ -68,21 +68,37 @@ pub fn pairs(rows: &[i8], depth: usize, group_outputs: usize) -> Option<Vec<i32>
     Some(packed)
 }
 
-/// What a table of constants says of [`pairs`].
-pub const PAIRS: &str = "2 channels in a number, 4 inputs a block";
+/// Which kernels take the weights of an int8 convolution or fully connected layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// [`interleave_groups`]; every kernel without another name.
+    Interleaved,
+    /// [`pairs`]; `…PairsI8`.
+    Pairs,
+}
 
-/// [`pairs`] where the target multiplies two at once and the table of channels is the plain one.
-pub fn pairs_for(
-    target: &Target,
+/// Packs rows of `depth` weights for the target: the layout, and the constant. `channels` is their table;
+/// `whole_blocks` says that four inputs are always there at once.
+pub fn weights_i8(
+    cx: &mut Lower<'_>,
     channels: &Channels,
     rows: &[i8],
     depth: usize,
     group_outputs: usize,
-) -> Option<ConstantData> {
-    if target.vector != Vector::Dsp || channels.any {
-        return None;
+    whole_blocks: bool,
+) -> (Layout, Arg) {
+    let vector = cx.target().vector;
+    if vector == Vector::Dsp
+        && !channels.any
+        && whole_blocks
+        && let Some(packed) = pairs(rows, depth, group_outputs)
+    {
+        let label = "2 channels in a number, 4 inputs a block";
+        let data = ConstantData::I32(packed);
+        return (Layout::Pairs, cx.constant("weights", label, Some(1), data));
     }
-    pairs(rows, depth, group_outputs).map(ConstantData::I32)
+    let data = ConstantData::I8(interleave_groups(rows, depth, group_outputs));
+    (Layout::Interleaved, cx.constant("weights", "4 rows interleaved", Some(1), data))
 }
 
 /// The table of output channels of an int8 kernel, in one of the two forms of `kinglet_kernels::dot`.
