@@ -72,7 +72,7 @@ conv2d_i8! {
 
 conv2d_i8! {
     /// As [`Conv2dI8`], weights as [`crate::arch::dsp`] takes them. Either four divides the channels of a
-    /// group, or an output has at most [`PATCH`] inputs.
+    /// group, or an output has at most [`dot::PAIRS_PATCH`] inputs.
     conv2d_pairs_i8 Conv2dPairsI8 Pairs, i32
 }
 
@@ -115,10 +115,6 @@ fn conv2d_f32(
     Shape::new(&p.window, p.in_channels, p.out_channels, p.groups)
         .convolve::<_, Interleaved<ClampF32>>(input, weights, bias, padding, output, &finish);
 }
-
-/// Inputs of one output place that are gathered before they are used: what first layers with their few
-/// channels need, whose windows are many short runs of the input.
-pub const PATCH: usize = 160;
 
 struct Shape<'a> {
     window: &'a Window,
@@ -172,7 +168,7 @@ impl<'a> Shape<'a> {
             .wrapping_mul(self.in_channels);
         let row_len = (window.out_width as usize).wrapping_mul(self.out_channels);
         let out_len = (window.out_height as usize).wrapping_mul(row_len);
-        let mut buffer = [T::ZERO; PATCH];
+        let mut buffer = P::PATCH;
         for out_image in output.whole_chunks_mut(out_len.max(1)) {
             let Some((image, later)) = input.split_at_checked(image_len) else { return };
             input = later;
@@ -183,7 +179,7 @@ impl<'a> Shape<'a> {
                     let mut place = Place { row, column, channel: 0 };
                     let (mut weights, mut words) = (weights, words);
                     for out in pixel.whole_chunks_mut(self.group_outputs) {
-                        match buffer.get_mut(..self.depth.next_multiple_of(P::BLOCK)) {
+                        match buffer.as_mut().get_mut(..self.depth.next_multiple_of(P::BLOCK)) {
                             Some(patch) => {
                                 self.gather(place, image, padding, patch);
                                 dot::outputs::<T, P>(patch, weights, words, out, finish);

@@ -19,6 +19,13 @@ use core::marker::PhantomData;
 /// Output channels computed at once.
 pub const GROUP: usize = 4;
 
+/// Inputs of one output place that are gathered before they are used: what first layers with their few
+/// channels need, whose windows are many short runs of the input. A whole number of blocks.
+const PATCH: usize = 96;
+
+/// As `PATCH`, where sums are so cheap that finding runs anew for each four channels is dear.
+pub const PAIRS_PATCH: usize = 160;
+
 /// An element that can be multiplied and summed.
 pub trait Lane: Copy {
     /// What sums of products are kept in.
@@ -105,8 +112,13 @@ pub(crate) trait Packing<T: Lane> {
     /// How a sum becomes an output.
     type Finish: Finish<T>;
 
+    /// Where the inputs of one output place are gathered when they fit: an array of elements.
+    type Patch: AsMut<[T]>;
+
     /// Inputs that are taken at once; fewer of them cost more.
     const BLOCK: usize;
+    /// Nothing gathered yet: zeros, which whole blocks are filled up with.
+    const PATCH: Self::Patch;
 
     /// Weights of four channels, or of one that is left over, for so many inputs.
     fn group_len(inputs: usize) -> usize;
@@ -146,8 +158,10 @@ impl<T: Lane, F: Finish<T>> Packing<T> for Interleaved<F> {
     type Weight = T;
     type Sums = [T::Sum; GROUP];
     type Finish = F;
+    type Patch = [T; PATCH];
 
     const BLOCK: usize = 1;
+    const PATCH: [T; PATCH] = [T::ZERO; PATCH];
 
     #[inline(always)]
     fn group_len(inputs: usize) -> usize {
@@ -187,8 +201,10 @@ impl Packing<i8> for Pairs {
     type Weight = i32;
     type Sums = dsp::PairSums;
     type Finish = RequantizeI8;
+    type Patch = [i8; PAIRS_PATCH];
 
     const BLOCK: usize = 4;
+    const PATCH: [i8; PAIRS_PATCH] = [0; PAIRS_PATCH];
 
     #[inline(always)]
     fn group_len(inputs: usize) -> usize {

@@ -4,7 +4,7 @@
 //! twice. The first run counts by address, which tells the instructions of the printed crate's own code
 //! that are executed once. The second stops the count at each of them: between two that follow each other
 //! only calls can lie, so where the count jumps a kernel was called, and what it took is exact
-//! ([`attribute`]). Both runs must count the same total.
+//! (`attribute`). Both runs must count the same total.
 
 mod attribute;
 mod bound;

@@ -10,7 +10,7 @@ use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier}
 use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
-use kinglet_kernels::conv2d::PATCH;
+use kinglet_kernels::dot::PAIRS_PATCH;
 use kinglet_kernels::{Conv2dAnyI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Window};
 use std::sync::Arc;
 
@@ -351,7 +351,7 @@ pub(crate) fn lower_i8(
     let (groups_len, outputs) = (groups.max(1) as usize, out_channels.max(1) as usize);
     let depth = rows.len() / outputs;
     // What is not gathered comes in runs of the channels of a group.
-    let whole_blocks = (in_channels as usize / groups_len).is_multiple_of(4) || depth <= PATCH;
+    let whole_blocks = (in_channels as usize / groups_len).is_multiple_of(4) || depth <= PAIRS_PATCH;
     let (layout, weights) =
         pack::weights_i8(cx, channels, rows, depth, outputs / groups_len, whole_blocks);
     let table = channels.constant(cx, 2);

@@ -170,6 +170,11 @@ impl Channels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kinglet_kernels::dot::PAIRS_PATCH;
+    use kinglet_kernels::{
+        Conv2dI8, Conv2dPairsI8, FullyConnectedI8, FullyConnectedPairsI8, Window,
+    };
+    use proptest::prelude::*;
 
     #[test]
     fn four_rows_are_interleaved_and_the_rest_is_not() {
@@ -192,6 +197,68 @@ mod tests {
         assert_eq!(pairs(&[1, -128], 2, 1), None);
         assert_eq!(pairs(&[127; 517], 517, 1), None);
         assert!(pairs(&[127; 516], 516, 1).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn kernels_of_both_layouts_compute_the_same(
+            (in_height, in_width) in (1u32..8, 1u32..8),
+            (height, width) in (1u32..4, 1u32..4),
+            (stride_height, stride_width) in (1u32..3, 1u32..3),
+            (dilation_height, dilation_width) in (1u32..3, 1u32..3),
+            (pad_top, pad_left, out_height, out_width) in (0u32..3, 0u32..3, 1u32..5, 1u32..5),
+            (groups, group_channels, group_outputs) in (1usize..4, 1usize..40, 1usize..11),
+            (zero, output_zero_point, min, max) in (any::<i8>(), -128i32..128, -128i32..0, 0i32..128),
+            seed in prop::collection::vec(any::<i8>(), 1..97),
+        ) {
+            let window = Window {
+                in_height, in_width, out_height, out_width, height, width, stride_height, stride_width,
+                dilation_height, dilation_width, pad_top, pad_left,
+            };
+            let (channels, outputs) = (groups * group_channels, groups * group_outputs);
+            let depth = (height * width) as usize * group_channels;
+            // As lowering chooses: whole blocks, or a patch that is gathered.
+            prop_assume!(group_channels % 4 == 0 || depth <= PAIRS_PATCH);
+            let bytes = |len: usize| -> Vec<i8> { seed.iter().copied().cycle().take(len).collect() };
+            let input = bytes((in_height * in_width) as usize * channels);
+            let rows: Vec<i8> = bytes(depth * outputs).into_iter().map(|w| w.max(-127)).collect();
+            let multipliers: Vec<f64> = (1..=outputs).map(|c| 0.2 / (c * c) as f64).collect();
+            let bias: Vec<i32> = (0..outputs as i32).map(|c| c * 3_001 - 20_000).collect();
+            let table = Channels::new(&rows, depth, Some(&bias), i32::from(zero), &multipliers).unwrap();
+            prop_assert!(!table.any);
+            let padding = vec![zero; width as usize * group_channels];
+            let places = (out_height * out_width) as usize;
+            let (mut plain, mut paired) = (vec![0; places * outputs], vec![1; places * outputs]);
+            let (in_channels, out_channels) = (channels as u32, outputs as u32);
+            let groups = groups as u32;
+            Conv2dI8 { window, in_channels, out_channels, groups, output_zero_point, min, max }.run(
+                &input, &interleave_groups(&rows, depth, group_outputs), &table.words, &padding, &mut plain,
+            );
+            let packed = pairs(&rows, depth, group_outputs).unwrap();
+            Conv2dPairsI8 { window, in_channels, out_channels, groups, output_zero_point, min, max }
+                .run(&input, &packed, &table.words, &padding, &mut paired);
+            prop_assert_eq!(&paired, &plain);
+
+            // Fewer elements than the shape says: no panic.
+            let kernel = Conv2dPairsI8 {
+                window, in_channels, out_channels, groups, output_zero_point, min, max,
+            };
+            kernel.run(&input[1..], &packed, &table.words, &padding, &mut paired);
+            kernel.run(&input, &packed[1..], &table.words[1..], &[], &mut paired);
+
+            let (places, inputs) = (input.len() / channels, channels as u32);
+            let rows = bytes(channels * outputs);
+            let rows: Vec<i8> = rows.into_iter().map(|w| w.max(-127)).collect();
+            let table = Channels::new(&rows, channels, Some(&bias), i32::from(zero), &multipliers).unwrap();
+            let (mut plain, mut paired) = (vec![0; places * outputs], vec![1; places * outputs]);
+            let outputs = out_channels;
+            FullyConnectedI8 { inputs, outputs, output_zero_point, min, max }
+                .run(&input, &interleave(&rows, channels), &table.words, &mut plain);
+            let packed = pairs(&rows, channels, outputs as usize).unwrap();
+            FullyConnectedPairsI8 { inputs, outputs, output_zero_point, min, max }
+                .run(&input, &packed, &table.words, &mut paired);
+            prop_assert_eq!(&paired, &plain);
+        }
     }
 
     #[test]

@@ -1,25 +1,13 @@
 //! The Arm DSP extension (Cortex-M4, M7, M33): two 16-bit products and their sum in one instruction.
 
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
-use super::taps::Taps;
+pub use instructions::{add_blocks, depthwise, outputs};
+#[cfg(not(all(target_arch = "arm", feature = "dsp")))]
+pub use twin::{add_blocks, outputs};
 
 /// Sums of four output channels on their way: for each two neighboring channels the sum of both, the second
 /// one times 256, and the sum of the first alone.
 pub type PairSums = [i32; 4];
-
-/// Adds the products of inputs, four a block, and the weights of four output channels.
-///
-/// The four words of a block hold channels 0 and 1 at inputs 0 and 2, the same at inputs 1 and 3, then
-/// channels 2 and 3 likewise. Each half of a word is `256 * second + first`, so that one product adds to
-/// both channels of two inputs, and a second one, of the word's bytes 0 and 2, tells them apart
-/// ([`separate`]). Blocks that one of both slices lacks are left out. All sums wrap.
-#[inline(always)]
-pub fn add_blocks(sums: PairSums, inputs: &[[i8; 4]], weights: &[[i32; 4]]) -> PairSums {
-    #[cfg(all(target_arch = "arm", feature = "dsp"))]
-    return instructions::add_blocks(sums, inputs, weights);
-    #[cfg(not(all(target_arch = "arm", feature = "dsp")))]
-    return twin::add_blocks(sums, inputs, weights);
-}
 
 /// The sums of four channels, where the second channel of each two stays below 2^23.
 #[inline(always)]
@@ -55,48 +43,24 @@ impl Limits {
     }
 }
 
-/// Computes four output channels for each element of `output` from the same inputs: [`add_blocks`], then
-/// bias, requantization and range as `RequantizeI8` has them. `table` has bias, doubled multiplier and scale
-/// of each channel. What has no weights or no table is left as it is.
+/// How many groups of four channels there is something to compute for: none unless inputs, weights and table
+/// are there for all of them.
 #[inline(always)]
-pub fn outputs(
-    inputs: &[[i8; 4]],
-    weights: &[[i32; 4]],
-    table: &[[[i32; 3]; 4]],
-    output: &mut [[i8; 4]],
-    limits: &Limits,
-) {
-    #[cfg(all(target_arch = "arm", feature = "dsp"))]
-    instructions::outputs(inputs, weights, table, output, limits);
-    #[cfg(not(all(target_arch = "arm", feature = "dsp")))]
-    twin::outputs(inputs, weights, table, output, limits);
-}
-
-/// Computes four output channels of a depthwise convolution for each element of `output`: the products of
-/// the taps from element `at` on and of `weights`, which hold four channels for each tap, group by group; then
-/// as [`outputs`]. Its portable form is the loop of `depthwise_conv2d`. What has no inputs, no weights or no
-/// table is left as it is.
-#[cfg(all(target_arch = "arm", feature = "dsp"))]
-#[inline(always)]
-pub fn depthwise(
-    taps: &Taps<'_, i8>,
-    at: usize,
-    weights: &[i8],
-    table: &[[[i32; 3]; 4]],
-    output: &mut [[i8; 4]],
-    limits: &Limits,
-) {
-    instructions::depthwise(taps, at, weights, table, output, limits);
+fn groups(inputs: usize, weights: usize, table: usize, output: usize) -> usize {
+    let enough = inputs.checked_mul(output).is_some_and(|needed| needed <= weights);
+    if inputs > 0 && enough && output <= table { output } else { 0 }
 }
 
 /// The same in portable code: what the instructions must give.
-#[cfg(any(test, feature = "check-twins", not(all(target_arch = "arm", feature = "dsp"))))]
-pub mod twin {
-    use super::{Limits, PairSums, separate};
+#[cfg(not(all(target_arch = "arm", feature = "dsp")))]
+mod twin {
+    use super::{Limits, PairSums, groups, separate};
     use crate::chunks::Chunks;
     use crate::fixed::high_mul_round;
 
-    /// See [`super::outputs`].
+    /// Computes four output channels for each element of `output` from the same inputs: [`add_blocks`], then
+    /// bias, requantization and range as `RequantizeI8` has them. `table` has bias, doubled multiplier and scale
+    /// of each channel. Nothing is written unless weights and table are there for all.
     #[inline(always)]
     pub fn outputs(
         inputs: &[[i8; 4]],
@@ -105,8 +69,9 @@ pub mod twin {
         output: &mut [[i8; 4]],
         limits: &Limits,
     ) {
-        let groups = output.iter_mut().zip(table).zip(weights.whole_chunks(inputs.len()));
-        for ((out, table), weights) in groups {
+        let groups = groups(inputs.len(), weights.len(), table.len(), output.len());
+        let output = output.iter_mut().take(groups);
+        for ((out, table), weights) in output.zip(table).zip(weights.whole_chunks(inputs.len())) {
             let sums = separate(add_blocks([0; 4], inputs, weights));
             for ((out, sum), &[bias, multiplier, scale]) in out.iter_mut().zip(sums).zip(table) {
                 let sum = sum.wrapping_add(bias);
@@ -120,7 +85,12 @@ pub mod twin {
         }
     }
 
-    /// See [`super::add_blocks`].
+    /// Adds the products of inputs, four a block, and the weights of four output channels.
+    ///
+    /// The four words of a block hold channels 0 and 1 at inputs 0 and 2, the same at inputs 1 and 3, then
+    /// channels 2 and 3 likewise. Each half of a word is `256 * second + first`, so that one product adds to
+    /// both channels of two inputs, and a second one, of the word's bytes 0 and 2, tells them apart
+    /// ([`separate`]). Blocks that one of both slices lacks are left out. All sums wrap.
     #[inline(always)]
     pub fn add_blocks(mut sums: PairSums, inputs: &[[i8; 4]], weights: &[[i32; 4]]) -> PairSums {
         for ([x0, x1, x2, x3], words) in inputs.iter().zip(weights) {
@@ -146,7 +116,7 @@ pub mod twin {
 
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 mod instructions {
-    use super::{Limits, PairSums};
+    use super::{Limits, PairSums, groups};
     use crate::arch::taps::Taps;
     use core::arch::asm;
 
@@ -172,8 +142,9 @@ mod instructions {
         };
     }
 
+    /// As its portable twin.
     #[inline(always)]
-    pub(super) fn add_blocks(sums: PairSums, inputs: &[[i8; 4]], weights: &[[i32; 4]]) -> PairSums {
+    pub fn add_blocks(sums: PairSums, inputs: &[[i8; 4]], weights: &[[i32; 4]]) -> PairSums {
         let blocks = inputs.len().min(weights.len());
         if blocks == 0 {
             return sums;
@@ -232,8 +203,9 @@ mod instructions {
         };
     }
 
+    /// As its portable twin.
     #[inline(always)]
-    pub(super) fn outputs(
+    pub fn outputs(
         inputs: &[[i8; 4]],
         weights: &[[i32; 4]],
         table: &[[[i32; 3]; 4]],
@@ -241,14 +213,13 @@ mod instructions {
         limits: &Limits,
     ) {
         let blocks = inputs.len();
-        let groups = output.len().min(table.len());
-        let enough = blocks.checked_mul(groups).is_some_and(|needed| needed <= weights.len());
-        if blocks == 0 || groups == 0 || !enough {
+        let groups = groups(blocks, weights.len(), table.len(), output.len());
+        if groups == 0 {
             return;
         }
         // SAFETY: neither `blocks` nor `groups` is 0; a group reads `blocks` elements of `inputs` and as many of
-        // `weights`, of which there are `blocks * groups`, one element of `table` and
-        // writes one of `output`. `ldr` and `str` need no alignment (the compiler itself relies on that on
+        // `weights`, of which there are `blocks * groups`, one element of `table` and writes
+        // one of `output`. `ldr` and `str` need no alignment (the compiler itself relies on that on
         // these cores), `ldmia` needs that of a word, which the elements of `weights`, `table` and `limits`
         // have. r6 and r7 cannot be named as operands: they are saved and restored. The stack pointer is where
         // it was at the end.
@@ -344,8 +315,12 @@ mod instructions {
         };
     }
 
+    /// Computes four output channels of a depthwise convolution for each element of `output`: the products of
+    /// the taps from element `at` on and of `weights`, which hold four channels for each tap, group by group; then
+    /// as [`outputs`]. Its portable form is the loop of `depthwise_conv2d`. Nothing is written unless inputs, weights
+    /// and table are there for all.
     #[inline(always)]
-    pub(super) fn depthwise(
+    pub fn depthwise(
         taps: &Taps<'_, i8>,
         at: usize,
         weights: &[i8],
@@ -354,13 +329,11 @@ mod instructions {
         limits: &Limits,
     ) {
         let (runs, count, shortest) = taps.parts();
-        let groups = output.len().min(table.len());
-        // `groups` elements of 48 bytes are there: four times as many do not overflow, and `count` is at most
-        // 25.
-        let channels = groups.wrapping_mul(4);
-        let enough = shortest.checked_sub(channels).is_some_and(|most| at <= most);
-        let needed = channels.checked_mul(count);
-        if count == 0 || groups == 0 || !enough || needed.is_none_or(|all| weights.len() < all) {
+        let (weights, _) = weights.as_chunks::<4>();
+        let groups = groups(count, weights.len(), table.len(), output.len());
+        // `groups` elements of 48 bytes are there: four times as many do not overflow.
+        let last = shortest.checked_sub(groups.wrapping_mul(4));
+        if groups == 0 || last.is_none_or(|last| at > last) {
             return;
         }
         // SAFETY: neither `count` nor `groups` is 0. A group reads `count` runs of the table of taps, of each the
