@@ -1,11 +1,14 @@
 //! `compile --emit c-library`: the library is whole, its header is C and C++, and a program in C that is
 //! linked with it computes what the engine `native` computes.
 
+mod common;
+
+use common::{can_build, can_emulate, in_ci};
 use kinglet::batch::{Batch, Numbers};
 use kinglet::engine::{self, EngineName};
 use kinglet::model::{Model, read_file};
 use kinglet::printed;
-use kinglet_device::{Library, State, doctor};
+use kinglet_device::Library;
 use kinglet_formats::npz;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,21 +26,6 @@ const STRICT: [&str; 8] = [
     "-Wshadow",
     "-Wconversion",
 ];
-
-fn in_ci() -> bool {
-    std::env::var("CI").as_deref() == Ok("true")
-}
-
-/// Whether firmware can be built for a target; says so where not.
-fn can_build(target: &str, emulators: &[&str]) -> bool {
-    let checks = doctor(&[target], emulators);
-    let missing = checks.iter().find(|check| check.state == State::Missing);
-    if let Some(check) = missing {
-        assert!(!in_ci(), "{}: {}", check.name, check.detail);
-        println!("skipped: {}: {}", check.name, check.detail);
-    }
-    missing.is_none()
-}
 
 /// Whether the C compiler is here; says so where not.
 fn has_gcc() -> bool {
@@ -222,7 +210,7 @@ fn equal_from_c(path: &Path, batch: impl Fn(&Model) -> Batch) {
 
 #[test]
 fn a_program_in_c_computes_the_same_bits() {
-    if !can_build("thumbv7em-none-eabihf", &["qemu-system-arm"]) || !has_gcc() {
+    if !can_emulate() || !has_gcc() {
         return;
     }
     let vectors = own_model().with_file_name("vectors.npz");

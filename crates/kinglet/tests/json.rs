@@ -1,7 +1,9 @@
 //! Every command's `--json` has exactly the keys of its page under `docs/json/`. `KINGLET_BLESS=1` rewrites
 //! the pages' examples.
 
-use kinglet_device::{State, doctor};
+mod common;
+
+use common::can_emulate;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -86,16 +88,6 @@ fn run(page: &str, folder: &Path) -> Value {
 /// Whether the page's command builds firmware and runs it: then it uses the cache that is there.
 fn needs_emulator(page: &str) -> bool {
     page.starts_with("# kinglet.profile/")
-}
-
-/// Whether firmware for a Cortex-M4F can be built and run here.
-fn can_emulate() -> bool {
-    let checks = doctor(&["thumbv7em-none-eabihf"], &["qemu-system-arm"]);
-    let missing = checks.iter().find(|check| check.state == State::Missing);
-    if let Some(check) = missing {
-        println!("skipped: {}: {}", check.name, check.detail);
-    }
-    missing.is_none()
 }
 
 /// Long lists cut to two elements, and no place of this machine.

@@ -1,13 +1,16 @@
 //! `fit` against the linked example: what is measured equals the ELF to the byte, what is predicted is as
 //! near as promised. Needs the emulator and the target; says so and passes where they are missing.
 
+mod common;
+
+use common::can_emulate;
 use kinglet::fit::Fitting;
 use kinglet::measure;
 use kinglet::model::Model;
 use kinglet::printed;
 use kinglet_boards::find;
 use kinglet_decide::{Basis, FitReport, Memory, Optimize, Settings, Verdict};
-use kinglet_device::{Cache, Elf, Emulation, Needs, Profile, State, doctor, measure_example};
+use kinglet_device::{Cache, Elf, Emulation, Needs, Profile, measure_example};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -15,16 +18,6 @@ use std::time::Duration;
 const MODEL: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/machine_state/machine_state.tflite");
 const BOARD: &str = "mps2-an386";
-
-/// Whether firmware for a Cortex-M4F can be built and run here.
-fn can_measure() -> bool {
-    let checks = doctor(&["thumbv7em-none-eabihf"], &["qemu-system-arm"]);
-    let missing = checks.iter().find(|check| check.state == State::Missing);
-    if let Some(check) = missing {
-        println!("skipped: {}: {}", check.name, check.detail);
-    }
-    missing.is_none()
-}
 
 fn part(memory: &Memory, name: &str) -> u64 {
     memory.parts.iter().find(|part| part.name == name).map_or(0, |part| part.bytes)
@@ -36,7 +29,7 @@ fn flash(report: &FitReport) -> &Memory {
 
 #[test]
 fn cm_06_measured_figures_are_those_of_the_elf_and_predicted_ones_are_near() {
-    if !can_measure() {
+    if !can_emulate() {
         return;
     }
     let model = Model::open(Path::new(MODEL)).expect("the project's model");
@@ -79,7 +72,7 @@ fn cm_06_measured_figures_are_those_of_the_elf_and_predicted_ones_are_near() {
 
 #[test]
 fn what_is_too_large_to_link_is_measured_all_the_same() {
-    if !can_measure() {
+    if !can_emulate() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -104,7 +97,7 @@ fn what_is_too_large_to_link_is_measured_all_the_same() {
 
 #[test]
 fn weights_in_a_section_of_their_own_are_linked_there_and_compute_the_same() {
-    if !can_measure() {
+    if !can_emulate() {
         return;
     }
     const SECTION: &str = ".external_flash";

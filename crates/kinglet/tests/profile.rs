@@ -2,6 +2,9 @@
 //! firmware is the one that `run` measures. Needs the emulator and the target; says so and passes where they
 //! are missing.
 
+mod common;
+
+use common::can_emulate;
 use kinglet::batch::Batch;
 use kinglet::engine::{BoardRun, on_board};
 use kinglet::measure;
@@ -9,7 +12,7 @@ use kinglet::model::Model;
 use kinglet::profile::{OperatorProfile, profile};
 use kinglet_boards::find;
 use kinglet_decide::Optimize;
-use kinglet_device::{Count, State, doctor};
+use kinglet_device::Count;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -17,16 +20,6 @@ use std::process::{Command, Output};
 const MODEL: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/machine_state/machine_state.tflite");
 const BOARD: &str = "mps2-an386";
-
-/// Whether firmware for a Cortex-M4F can be built and run here.
-fn can_measure() -> bool {
-    let checks = doctor(&["thumbv7em-none-eabihf"], &["qemu-system-arm"]);
-    let missing = checks.iter().find(|check| check.state == State::Missing);
-    if let Some(check) = missing {
-        println!("skipped: {}: {}", check.name, check.detail);
-    }
-    missing.is_none()
-}
 
 fn kinglet(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_kinglet")).args(args).output().expect("kinglet starts")
@@ -41,7 +34,7 @@ fn json(args: &[&str]) -> Value {
 
 #[test]
 fn operators_and_the_rest_add_up_to_what_a_plain_run_counts() {
-    if !can_measure() {
+    if !can_emulate() {
         return;
     }
     let model = Model::open(Path::new(MODEL)).expect("the project's model");
@@ -96,7 +89,7 @@ fn operators_and_the_rest_add_up_to_what_a_plain_run_counts() {
 
 #[test]
 fn a_real_board_runs_on_the_machine_that_stands_for_it() {
-    if !can_measure() {
+    if !can_emulate() {
         return;
     }
     let real = json(&["--engine", "qemu:nucleo-f446re"]);
@@ -109,7 +102,7 @@ fn a_real_board_runs_on_the_machine_that_stands_for_it() {
 
 #[test]
 fn the_table_is_in_order_or_by_cost() {
-    if !can_measure() {
+    if !can_emulate() {
         return;
     }
     let engine = ["--engine", "qemu:mps2-an386"];

@@ -1,13 +1,16 @@
 //! Runs in slices: equal to whole runs to the bit for every split, on this machine and on an emulated
 //! Cortex-M4F; not there when unused.
 
+mod common;
+
+use common::can_emulate;
 use kinglet::batch::{Batch, Numbers};
 use kinglet::engine::{self, EngineName};
 use kinglet::model::{Model, read_file};
 use kinglet::printed;
 use kinglet_device::{
     Cache, Cases, Count, Elf, Emulation, HostRequest, ModelCrate, Needs, Outcome, Profile, Request,
-    State, doctor, run_host,
+    run_host,
 };
 use kinglet_formats::npz;
 use kinglet_program::{Options, Program};
@@ -162,10 +165,7 @@ fn pat_03_every_split_gives_the_same_bits_on_this_machine() {
 
 #[test]
 fn pat_03_every_split_gives_the_same_bits_on_a_board_and_costs_nothing_unused() {
-    let checks = doctor(&["thumbv7em-none-eabihf"], &["qemu-system-arm"]);
-    if let Some(check) = checks.iter().find(|check| check.state == State::Missing) {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{}: {}", check.name, check.detail);
-        println!("skipped: {}: {}", check.name, check.detail);
+    if !can_emulate() {
         return;
     }
     let case = Case::own();

@@ -11,6 +11,7 @@ pub mod measure;
 pub mod peers;
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 /// The conformance set's folder, if it is there.
 ///
@@ -25,4 +26,61 @@ pub fn assets() -> Option<PathBuf> {
     assert!(!in_ci, "the conformance set ../shared/assets is missing and CI=true");
     println!("skipped: the conformance set ../shared/assets is not here");
     None
+}
+
+/// Does the work two pieces at a time, so that one builds while the other runs; the results in the order of the
+/// pieces.
+///
+/// # Panics
+/// When a piece of the work does.
+pub fn two_at_a_time<W: Send, R: Send>(
+    work: impl IntoIterator<Item = W>,
+    each: impl Fn(W) -> R + Sync,
+) -> Vec<R> {
+    let queue: Vec<(usize, W)> = work.into_iter().enumerate().collect();
+    let queue = Mutex::new(queue.into_iter());
+    let next = || queue.lock().ok().and_then(|mut queue| queue.next());
+    let turn = || {
+        let mut done = Vec::new();
+        while let Some((index, piece)) = next() {
+            done.push((index, each(piece)));
+        }
+        done
+    };
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let threads = [scope.spawn(turn), scope.spawn(turn)];
+        threads
+            .into_iter()
+            .flat_map(|thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    });
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// All results, or all that went wrong, a line each.
+///
+/// # Errors
+/// When one is an error.
+pub fn all_or_errors<T>(results: Vec<Result<T, String>>) -> Result<Vec<T>, String> {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(value) => good.push(value),
+            Err(why) => bad.push(why),
+        }
+    }
+    if bad.is_empty() { Ok(good) } else { Err(bad.join("\n")) }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn results_come_in_the_order_of_the_work() {
+        let expected: Vec<u32> = (0..50).map(|n| n * 2).collect();
+        assert_eq!(super::two_at_a_time(0..50u32, |n| n * 2), expected);
+        assert_eq!(super::two_at_a_time([], |n: u32| n), Vec::<u32>::new());
+    }
 }

@@ -6,11 +6,11 @@
 use kinglet::model::Model;
 use kinglet_testkit::measure::{Figures, Setting, measure};
 use kinglet_testkit::peers::{CORES, Core, peers};
+use kinglet_testkit::{all_or_errors, two_at_a_time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
 
 /// How much worse a figure may be.
 const ALLOWED: f64 = 1.01;
@@ -76,32 +76,14 @@ fn run() -> Result<bool, String> {
         "{:24} {:8} {:6} {:>12} {:>8} {:>8} {:>8} {:>6}",
         "model", "core", "", "instructions", "flash", "weights", "RAM", "stack"
     );
-    let queue = Mutex::new(work.into_iter());
-    let done = Mutex::new((Vec::new(), Vec::new()));
-    // Two at a time: one builds while the other runs.
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().ok().and_then(|mut queue| queue.next());
-                    let Some((core, name, path)) = next else { return };
-                    let found = budget(path, core);
-                    let Ok(mut done) = done.lock() else { return };
-                    match found {
-                        Ok(found) => {
-                            show(&name, core, &found);
-                            done.0.push((core, name, found));
-                        }
-                        Err(failure) => done.1.push(format!("{name} on {}: {failure}", core.name)),
-                    }
-                }
-            });
+    let measured = two_at_a_time(work, |(core, name, path)| match budget(path, core) {
+        Ok(found) => {
+            show(&name, core, &found);
+            Ok((core, name, found))
         }
+        Err(failure) => Err(format!("{name} on {}: {failure}", core.name)),
     });
-    let (found, failed) = done.into_inner().map_err(|_| "a measuring thread panicked")?;
-    if !failed.is_empty() {
-        return Err(failed.join("\n"));
-    }
+    let found = all_or_errors(measured)?;
     let mut good = true;
     for (core, name, found) in found {
         let known = budgets.entry(name.clone()).or_default();

@@ -9,9 +9,9 @@ use kinglet_device::{Emulator, toolchain};
 use kinglet_testkit::bench::{Around, Bench, Row};
 use kinglet_testkit::measure::{Setting, measure, program_around};
 use kinglet_testkit::peers::{CORES, Core, Peer, peers};
+use kinglet_testkit::{all_or_errors, two_at_a_time};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Mutex;
 
 fn main() -> ExitCode {
     match run() {
@@ -74,36 +74,12 @@ fn run() -> Result<(), String> {
         }
     }
     let total = work.len();
-    let queue = Mutex::new(work.into_iter().enumerate());
-    let done = Mutex::new((Vec::new(), Vec::new()));
-    // Two at a time: one builds while the other runs.
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().ok().and_then(|mut queue| queue.next());
-                    let Some((index, (core, peer))) = next else { return };
-                    eprintln!("{} of {total}: {} on {}", index + 1, peer.name, core.name);
-                    let row = row(core, peer, &assets);
-                    let Ok(mut done) = done.lock() else { return };
-                    match row {
-                        Ok(row) => done.0.push((index, row)),
-                        Err(why) => done.1.push(format!("{} on {}: {why}", peer.name, core.name)),
-                    }
-                }
-            });
-        }
+    let rows = two_at_a_time(work.into_iter().enumerate(), |(index, (core, peer))| {
+        eprintln!("{} of {total}: {} on {}", index + 1, peer.name, core.name);
+        row(core, peer, &assets).map_err(|why| format!("{} on {}: {why}", peer.name, core.name))
     });
-    let (mut rows, failed) = done.into_inner().map_err(|_| "a measuring thread panicked")?;
-    if !failed.is_empty() {
-        return Err(failed.join("\n"));
-    }
-    rows.sort_by_key(|(index, _)| *index);
-    let mut bench = Bench {
-        rows: rows.into_iter().map(|(_, row)| row).collect(),
-        tools: tools().map_err(words)?,
-        ..Bench::default()
-    };
+    let mut bench =
+        Bench { rows: all_or_errors(rows)?, tools: tools().map_err(words)?, ..Bench::default() };
     for core in options.cores {
         let speed = program_around(core.board, Setting::Speed).map_err(words)?;
         let size = program_around(core.board, Setting::Size).map_err(words)?;

@@ -7,8 +7,8 @@
 
 use kinglet::engine::EngineName;
 use kinglet_testkit::matrix::{PROFILES, Pair, check, pairs, rotating};
+use kinglet_testkit::two_at_a_time;
 use std::process::{Command, ExitCode};
-use std::sync::Mutex;
 
 /// Pairs in a run without `--all`.
 const PART: usize = 120;
@@ -52,37 +52,22 @@ fn main() -> ExitCode {
             work.push((pair, PROFILES[index % PROFILES.len()]));
         }
     }
-    let total = work.len();
-    let queue = Mutex::new(work.into_iter());
-    let failed = Mutex::new(Vec::new());
-    // Two at a time: one builds while the other runs.
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().ok().and_then(|mut queue| queue.next());
-                    let Some((pair, profile)) = next else { break };
-                    let mut label = pair.label();
-                    if matches!(pair.engine, EngineName::Qemu(_)) {
-                        let lto = if profile.lto { " with LTO" } else { "" };
-                        label += &format!(", opt-level {}{lto}", profile.opt_level.as_toml());
-                    }
-                    match check(&pair, profile) {
-                        Ok(values) => println!("equal  {label}: {values} values"),
-                        Err(failure) => {
-                            println!("FAILED {label}: {}", failure.first());
-                            if let Ok(mut failed) = failed.lock() {
-                                failed.push(label);
-                            }
-                        }
-                    }
-                }
-            });
+    let results = two_at_a_time(work, |(pair, profile)| {
+        let mut label = pair.label();
+        if matches!(pair.engine, EngineName::Qemu(_)) {
+            let lto = if profile.lto { " with LTO" } else { "" };
+            label += &format!(", opt-level {}{lto}", profile.opt_level.as_toml());
         }
+        let checked = check(&pair, profile);
+        match &checked {
+            Ok(values) => println!("equal  {label}: {values} values"),
+            Err(failure) => println!("FAILED {label}: {}", failure.first()),
+        }
+        checked.is_ok()
     });
-    let failed = failed.into_inner().unwrap_or_default();
-    println!("{} passed, {} failed", total - failed.len(), failed.len());
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let failed = results.iter().filter(|equal| !**equal).count();
+    println!("{} passed, {failed} failed", results.len() - failed);
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// A number from the commit, or 1.
