@@ -71,7 +71,7 @@ pub(crate) fn readme(program: &Program, weights: &Weights, options: &Options) ->
     let name = package(options);
     let mut text = format!(
         "# {name}\n\nA model compiled by Kinglet {}: plain calls, no interpreter, no allocation, no\n\
-         `unsafe`, no panic.\n\n",
+         panic, no `unsafe` but in the kernels' folder `arch`, where each has its reason.\n\n",
         options.tool_version
     );
     text.push_str("| what | bytes |\n|---|---:|\n");

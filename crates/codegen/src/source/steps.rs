@@ -180,8 +180,7 @@ impl Printer<'_> {
                     };
                     let writes = matches!(declared.role, Role::Out | Role::InOut | Role::Scratch);
                     args.push(match (writes, element) {
-                        (true, "u8") => name.to_owned(),
-                        (false, "u8") => name.to_owned(),
+                        (_, "u8") => name.to_owned(),
                         (true, _) => format!("view_mut({name})"),
                         (false, _) => format!("view({name})"),
                     });
