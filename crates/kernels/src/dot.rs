@@ -226,13 +226,13 @@ impl Packing<i8> for Pairs {
         let (weights, _) = weights.as_chunks();
         let (blocks, rest) = inputs.as_chunks();
         let sums = dsp::add_blocks(sums, blocks, weights);
-        if rest.is_empty() {
-            return sums;
-        }
-        let mut block = [0; 4];
-        for (to, &from) in block.iter_mut().zip(rest) {
-            *to = from;
-        }
+        // By hand: the compiler makes a loop a call of `memcpy`, which is larger than all that is here.
+        let block = match *rest {
+            [] => return sums,
+            [a] => [a, 0, 0, 0],
+            [a, b] => [a, b, 0, 0],
+            [a, b, c, ..] => [a, b, c, 0],
+        };
         dsp::add_blocks(sums, &[block], weights.get(blocks.len()..).unwrap_or(&[]))
     }
 
