@@ -1,9 +1,11 @@
 //! Two-dimensional convolution, grouped or not: TFLite CONV_2D.
 
 use crate::Window;
+use crate::arch::v6m::{self, RUNS, Runs};
 use crate::chunks::Chunks;
 use crate::dot::{
-    self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8, Words,
+    self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8,
+    RequantizeShiftI8, Words,
 };
 use crate::window::offset;
 
@@ -74,6 +76,50 @@ conv2d_i8! {
     /// As [`Conv2dI8`], weights as [`crate::arch::dsp`] takes them. Either four divides the channels of a
     /// group, or an output has at most [`PATCH`] inputs.
     conv2d_pairs_i8 Conv2dPairsI8 Pairs, i32
+}
+
+kernel! {
+    /// As [`Conv2dI8`], weights and table as [`crate::arch::v6m`] takes them. The inputs of an output place
+    /// are at most [`RUNS`] runs.
+    conv2d_eights_i8 version 1
+    params Conv2dEightsI8 {
+        /// How the window slides.
+        window: Window,
+        /// Input channels.
+        in_channels: u32,
+        /// Output channels.
+        out_channels: u32,
+        /// Groups: output channels of a group see only the input channels of that group.
+        groups: u32,
+        /// Zero point of the output.
+        output_zero_point: i32,
+        /// Least output.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+    }
+    operands (
+        input input: i8,
+        constant weights: i8,
+        constant channels: i32,
+        constant padding: i8,
+        output output: i8,
+    )
+}
+
+#[inline(always)]
+fn conv2d_eights_i8(
+    p: &Conv2dEightsI8,
+    input: &[i8],
+    weights: &[i8],
+    channels: &[i32],
+    padding: &[i8],
+    output: &mut [i8],
+) {
+    let finish = RequantizeShiftI8::new(p.output_zero_point, p.min, p.max);
+    let (words, _) = channels.as_chunks();
+    Shape::new(&p.window, p.in_channels, p.out_channels, p.groups)
+        .convolve_runs(input, weights, words, padding, output, &finish);
 }
 
 kernel! {
@@ -208,6 +254,78 @@ impl<'a> Shape<'a> {
         }
     }
 
+    /// As [`Shape::convolve`], where an output place has few runs of inputs.
+    #[inline(never)]
+    fn convolve_runs(
+        &self,
+        mut input: &[i8],
+        weights: &[i8],
+        words: &[[i32; 3]],
+        padding: &[i8],
+        output: &mut [i8],
+        finish: &RequantizeShiftI8,
+    ) {
+        let window = self.window;
+        let image_len = (window.in_height as usize)
+            .wrapping_mul(window.in_width as usize)
+            .wrapping_mul(self.in_channels);
+        let row_len = (window.out_width as usize).wrapping_mul(self.out_channels);
+        let out_len = (window.out_height as usize).wrapping_mul(row_len);
+        let step = (window.stride_width as usize).wrapping_mul(self.in_channels);
+        let of_group = self.depth.wrapping_mul(self.group_outputs);
+        let mut runs = Runs::<RUNS>::new();
+        for out_image in output.whole_chunks_mut(out_len.max(1)) {
+            let Some((image, later)) = input.split_at_checked(image_len) else { return };
+            input = later;
+            let mut row = 0u32.wrapping_sub(window.pad_top);
+            for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
+                let rows_inside = window.has_rows(row);
+                let (mut channel, mut first) = (0usize, 0usize);
+                let (mut weights, mut words) = (weights, words);
+                // One group of channels after the other, along the whole row: the runs of the place before
+                // then serve again, moved on, while the window stays clear of the padding.
+                while first < self.out_channels && !words.is_empty() {
+                    let mut found: Option<usize> = None;
+                    let mut column = 0u32.wrapping_sub(window.pad_left);
+                    for pixel in out_row.whole_chunks_mut(self.out_channels) {
+                        let within = rows_inside && window.has_columns(column);
+                        let at = match found {
+                            Some(before) if within => before.wrapping_add(step),
+                            _ => {
+                                self.find(Place { row, column, channel }, image, padding, &mut runs);
+                                0
+                            }
+                        };
+                        found = within.then_some(at);
+                        let out = pixel.get_mut(first..first.wrapping_add(self.group_outputs));
+                        let out = out.unwrap_or(&mut []);
+                        v6m::outputs(&runs, at, weights, words, out, finish.zero_point());
+                        finish.narrow(out);
+                        column = column.wrapping_add(window.stride_width);
+                    }
+                    first = first.wrapping_add(self.group_outputs);
+                    channel = channel.wrapping_add(self.group_channels);
+                    weights = weights.get(of_group..).unwrap_or(&[]);
+                    words = words.get(self.group_outputs..).unwrap_or(&[]);
+                }
+                row = row.wrapping_add(window.stride_height);
+            }
+        }
+    }
+
+    /// Finds the runs of inputs of one place.
+    #[inline(never)]
+    fn find<'v>(
+        &self,
+        place: Place,
+        image: &'v [i8],
+        padding: &'v [i8],
+        runs: &mut Runs<'v, RUNS>,
+    ) {
+        runs.clear();
+        self.each_run(place, image, padding, |values, len| runs.push(values, len));
+    }
+
     /// Copies the inputs of one place side by side.
     #[inline(never)]
     fn gather<T: Lane>(&self, place: Place, image: &[T], padding: &[T], patch: &mut [T]) {
@@ -277,6 +395,18 @@ impl<'a> Shape<'a> {
         padding: &[T],
         mut visit: impl FnMut(&[T]),
     ) {
+        self.each_run(place, image, padding, |values, len| visit(values.get(..len).unwrap_or(&[])));
+    }
+
+    /// Hands out where each run begins, with all that follows, and its length.
+    #[inline(always)]
+    fn each_run<'v, T>(
+        &self,
+        place: Place,
+        image: &'v [T],
+        padding: &'v [T],
+        mut visit: impl FnMut(&'v [T], usize),
+    ) {
         let window = self.window;
         let step = (window.dilation_width as usize).wrapping_mul(self.in_channels);
         let row_len = (window.in_width as usize).wrapping_mul(self.in_channels);
@@ -303,12 +433,11 @@ impl<'a> Shape<'a> {
                     left
                 };
                 let len = (run as usize).wrapping_mul(self.group_channels);
-                let values = if inside {
-                    image.get(start..start.wrapping_add(len))
+                if inside {
+                    visit(image.get(start..).unwrap_or(&[]), len);
                 } else {
-                    padding.get(..len)
-                };
-                visit(values.unwrap_or(&[]));
+                    visit(padding, len);
+                }
                 start = start.wrapping_add((run as usize).wrapping_mul(step));
                 column = column.wrapping_add(run.wrapping_mul(window.dilation_width));
                 left = left.wrapping_sub(run);
@@ -322,7 +451,7 @@ impl<'a> Shape<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{bytes, interleave, naive_sum, requantize, tables, windows};
+    use crate::testing::{bytes, eights, interleave, naive_sum, requantize, shifts, tables, windows};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
@@ -391,6 +520,18 @@ mod tests {
             };
             kernel.run(&input, &packed, &any, &padding, &mut output);
             prop_assert_eq!(&output, &expected);
+
+            let eight: Vec<i8> = rows
+                .chunks_exact(depth * group_outputs)
+                .flat_map(|rows| eights(rows, depth))
+                .collect();
+            let kernel_of_eights = Conv2dEightsI8 {
+                window, in_channels, out_channels, groups, output_zero_point, min, max,
+            };
+            output.fill(0);
+            kernel_of_eights.run(&input, &eight, &shifts(&any), &padding, &mut output);
+            prop_assert_eq!(&output, &expected);
+            kernel_of_eights.run(&input, eight.get(1..).unwrap_or(&[]), &any, &[], &mut output.clone());
 
             let floats = |values: &[i8]| values.iter().map(|&v| f32::from(v)).collect::<Vec<f32>>();
             let bias: Vec<f32> = (0..out_channels).map(|o| o as f32).collect();

@@ -129,3 +129,29 @@ pub(crate) fn interleave<T: Copy>(rows: &[T], depth: usize) -> Vec<T> {
     packed.extend_from_slice(rest);
     packed
 }
+
+/// A table for any multiplier whose shifts are to the right, in the form that has them positive.
+pub(crate) fn shifts(any: &[i32]) -> Vec<i32> {
+    any.as_chunks()
+        .0
+        .iter()
+        .flat_map(|&[bias, multiplier, shift]| [bias, multiplier, -shift])
+        .collect()
+}
+
+/// Rows packed as [`crate::arch::v6m`] says.
+pub(crate) fn eights(rows: &[i8], depth: usize) -> Vec<i8> {
+    let channels = rows.len() / depth.max(1);
+    let mut packed = Vec::new();
+    let mut first = 0;
+    for at_once in [8, 4] {
+        while channels - first >= at_once {
+            for k in 0..depth {
+                packed.extend((first..first + at_once).map(|c| rows[c * depth + k] ^ i8::MIN));
+            }
+            first += at_once;
+        }
+    }
+    packed.extend_from_slice(&rows[first * depth..]);
+    packed
+}

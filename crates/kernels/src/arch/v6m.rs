@@ -1,0 +1,703 @@
+//! ARMv6-M (Cortex-M0, M0+): eight output channels at once, whose sums are in registers.
+//!
+//! Most instructions of that architecture reach eight registers only, and a signed byte cannot be loaded from
+//! a constant offset; an unsigned one can, and `add` reaches all registers. So weights are stored with 128
+//! added, four sums are in high registers, and 128 times the sum of the inputs, which is the same for all
+//! channels, is taken off where the sums start.
+
+#[cfg(all(target_arch = "arm", feature = "v6m"))]
+use super::taps::Taps;
+use crate::fixed::multiply_by_quantized_multiplier;
+use core::marker::PhantomData;
+
+/// Runs of inputs of one output place.
+pub const RUNS: usize = 24;
+
+/// Output channels computed at once.
+pub const CHANNELS: usize = 8;
+
+/// Output channels computed at once where fewer than [`CHANNELS`] are left.
+pub const FEWER: usize = 4;
+
+/// A slice whose layout is known: instructions take its address from it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Run {
+    first: *const i8,
+    len: usize,
+}
+
+/// Up to `N` slices whose elements, one slice after the other, are the inputs of an output place.
+pub struct Runs<'a, const N: usize> {
+    runs: [Run; N],
+    count: usize,
+    depth: usize,
+    /// How far all runs may be moved on.
+    slack: usize,
+    slices: PhantomData<&'a [i8]>,
+}
+
+impl<'a, const N: usize> Runs<'a, N> {
+    /// None.
+    #[inline(always)]
+    pub fn new() -> Self {
+        let runs = [Run { first: core::ptr::null(), len: 0 }; N];
+        Self { runs, count: 0, depth: 0, slack: usize::MAX, slices: PhantomData }
+    }
+
+    /// Forgets them all.
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        (self.count, self.depth, self.slack) = (0, 0, usize::MAX);
+    }
+
+    /// Adds the first `len` elements; nothing happens when they are not there, are none, or there is no place
+    /// left.
+    #[inline(always)]
+    pub fn push(&mut self, values: &'a [i8], len: usize) {
+        let Some(run) = self.runs.get_mut(self.count) else { return };
+        let Some(slack) = values.len().checked_sub(len) else { return };
+        if len == 0 {
+            return;
+        }
+        *run = Run { first: values.as_ptr(), len };
+        self.count = self.count.wrapping_add(1);
+        self.depth = self.depth.wrapping_add(len);
+        self.slack = self.slack.min(slack);
+    }
+
+    /// The runs, moved on by `at`; `None` when there are none, or not so many elements behind one of them.
+    #[inline(always)]
+    fn moved(&self, at: usize) -> Option<Moved<'_>> {
+        let runs = self.runs.get(..self.count).unwrap_or(&[]);
+        let usable = !runs.is_empty() && at <= self.slack;
+        usable.then_some(Moved { runs, depth: self.depth, at })
+    }
+}
+
+impl<const N: usize> Default for Runs<'_, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Runs that are there, none empty, each with `at` elements behind it: only [`Runs::moved`] makes it.
+#[derive(Clone, Copy)]
+struct Moved<'a> {
+    runs: &'a [Run],
+    depth: usize,
+    at: usize,
+}
+
+impl<'a> Moved<'a> {
+    #[inline(always)]
+    fn slices(self) -> impl Iterator<Item = &'a [i8]> + Clone {
+        self.runs.iter().map(move |run| {
+            // SAFETY: each run was made from a slice that outlives the borrow and has at least `at` elements
+            // behind the `len` of the run.
+            unsafe { core::slice::from_raw_parts(run.first.wrapping_add(self.at), run.len) }
+        })
+    }
+}
+
+/// Computes output channels from the same inputs, all runs moved on by `at`.
+///
+/// `weights` are those of eight channels side by side for each input, for as many channels as there are,
+/// then those of four likewise if four or more are left, all with 128 added (mod 256); then the rows that are
+/// left over, as they are. `table` has bias, multiplier and right shift, 1 to 31, of each channel, as
+/// `multiply_by_quantized_multiplier` takes them, shift negated; sums with their bias stay below 2^29.
+///
+/// Nothing is written when inputs, weights or table are not there.
+#[inline(always)]
+pub fn outputs<const N: usize>(
+    runs: &Runs<'_, N>,
+    at: usize,
+    weights: &[i8],
+    table: &[[i32; 3]],
+    output: &mut [i8],
+    zero_point: i32,
+) {
+    if let Some(runs) = runs.moved(at) {
+        outputs_of(runs, weights, table, output, zero_point);
+    }
+}
+
+/// Not inlined: it is the same for every layer.
+#[inline(never)]
+fn outputs_of(
+    runs: Moved<'_>,
+    weights: &[i8],
+    table: &[[i32; 3]],
+    output: &mut [i8],
+    zero_point: i32,
+) {
+    let enough = runs.depth.checked_mul(output.len()).is_some_and(|needed| needed <= weights.len());
+    if !enough || table.len() < output.len() {
+        return;
+    }
+    #[cfg(all(target_arch = "arm", feature = "v6m"))]
+    let (weights, table, output) = instructions::outputs(runs, weights, table, output, zero_point);
+    #[cfg(not(all(target_arch = "arm", feature = "v6m")))]
+    let (weights, table, output) = twin::outputs(runs, weights, table, output, zero_point);
+    rows(runs, weights, table, output, zero_point);
+}
+
+/// Weights, table and output of the channels that are left.
+type Left<'a> = (&'a [i8], &'a [[i32; 3]], &'a mut [i8]);
+
+#[inline(always)]
+fn finish(sum: i32, &[bias, multiplier, right]: &[i32; 3], zero_point: i32) -> i8 {
+    let sum = sum.wrapping_add(bias);
+    let scaled = multiply_by_quantized_multiplier(sum, multiplier, right.wrapping_neg());
+    scaled.wrapping_add(zero_point).clamp(-128, 127) as i8
+}
+
+/// The channels whose rows are as they are.
+#[inline(always)]
+fn rows(
+    runs: Moved<'_>,
+    mut weights: &[i8],
+    table: &[[i32; 3]],
+    output: &mut [i8],
+    zero_point: i32,
+) {
+    for (out, table) in output.iter_mut().zip(table) {
+        let mut sum = 0i32;
+        for run in runs.slices() {
+            let Some((row, later)) = weights.split_at_checked(run.len()) else { return };
+            weights = later;
+            sum = crate::dot::add_row(sum, run, row);
+        }
+        *out = finish(sum, table, zero_point);
+    }
+}
+
+/// Computes four output channels of a depthwise convolution for each element of `output`: the products of
+/// the taps from element `at` on and of `weights`, which hold four channels for each tap, group by group; then
+/// as [`outputs`] with this table. Its portable form is the loop of `depthwise_conv2d`. What has no inputs, no
+/// weights or no table is left as it is.
+#[cfg(all(target_arch = "arm", feature = "v6m"))]
+#[inline(always)]
+pub fn depthwise(
+    taps: &Taps<'_, i8>,
+    at: usize,
+    weights: &[i8],
+    table: &[[[i32; 3]; 4]],
+    output: &mut [[i8; 4]],
+    zero_point: i32,
+) {
+    instructions::depthwise(taps, at, weights, table, output, zero_point);
+}
+
+/// The same in portable code: what the instructions must give.
+#[cfg(any(test, feature = "check-twins", not(all(target_arch = "arm", feature = "v6m"))))]
+mod twin {
+    use super::{CHANNELS, FEWER, Left, Moved, finish};
+    use crate::chunks::Chunks;
+
+    /// See [`super::outputs`]; gives what is left for the rows.
+    #[inline(always)]
+    pub(super) fn outputs<'a>(
+        runs: Moved<'_>,
+        weights: &'a [i8],
+        table: &'a [[i32; 3]],
+        output: &'a mut [i8],
+        zero_point: i32,
+    ) -> Left<'a> {
+        let left = (weights, table, output);
+        groups::<FEWER>(runs, groups::<CHANNELS>(runs, left, zero_point), zero_point)
+    }
+
+    fn groups<'a, const N: usize>(
+        runs: Moved<'_>,
+        (mut weights, mut table, output): Left<'a>,
+        zero_point: i32,
+    ) -> Left<'a> {
+        let inputs = runs.slices().flatten();
+        let start = inputs.clone().fold(0i32, |sum, &x| sum.wrapping_sub(i32::from(x) << 7));
+        let (groups, rest) = output.as_chunks_mut::<N>();
+        for out in groups {
+            let Some((columns, later)) = weights.split_at_checked(runs.depth.wrapping_mul(N))
+            else {
+                break;
+            };
+            let Some((words, later_words)) = table.split_first_chunk::<N>() else { break };
+            (weights, table) = (later, later_words);
+            let mut sums = [start; N];
+            for (&x, column) in inputs.clone().zip(columns.whole_chunks(N)) {
+                for (sum, &weight) in sums.iter_mut().zip(column) {
+                    let product = i32::from(x).wrapping_mul(i32::from(weight.cast_unsigned()));
+                    *sum = sum.wrapping_add(product);
+                }
+            }
+            for ((out, sum), words) in out.iter_mut().zip(sums).zip(words) {
+                *out = finish(sum, words, zero_point);
+            }
+        }
+        (weights, table, rest)
+    }
+}
+
+#[cfg(all(target_arch = "arm", feature = "v6m"))]
+mod instructions {
+    use super::{CHANNELS, FEWER, Left, Moved, Run};
+    use crate::arch::taps::Taps;
+    use core::arch::naked_asm;
+
+    /// What the loops below keep in memory.
+    #[repr(C)]
+    struct Call {
+        weights: *const i8,
+        runs: *const Run,
+        runs_end: *const Run,
+        table: *const [i32; 3],
+        output: *mut i8,
+        /// How far runs are moved on.
+        at: usize,
+        zero_point: i32,
+        /// Groups of channels that are left.
+        groups: usize,
+        /// Where sums start.
+        start: i32,
+    }
+
+    /// One input, at r0, times the weights of eight channels, at r1, both moved by constants; sums in r4 to r11.
+    macro_rules! eight {
+        ($input:literal, $weights:literal) => {
+            concat!(
+                four!($input, $weights),
+                product_high!("r8", $weights, 4),
+                product_high!("r9", $weights, 5),
+                product_high!("r10", $weights, 6),
+                product_high!("r11", $weights, 7),
+            )
+        };
+    }
+
+    /// As [`eight`], for four channels with sums in r4 to r7.
+    macro_rules! four {
+        ($input:literal, $weights:literal) => {
+            concat!(
+                "ldrb r2, [r0, #",
+                $input,
+                "]; sxtb r2, r2;",
+                product!("r4", $weights, 0),
+                product!("r5", $weights, 1),
+                product!("r6", $weights, 2),
+                product!("r7", $weights, 3),
+            )
+        };
+    }
+
+    macro_rules! product {
+        ($sum:literal, $weights:literal, $channel:literal) => {
+            concat!(
+                "ldrb r3, [r1, #",
+                $weights,
+                "+",
+                $channel,
+                "];",
+                "muls r3, r2, r3;",
+                "adds ",
+                $sum,
+                ", ",
+                $sum,
+                ", r3;",
+            )
+        };
+    }
+
+    macro_rules! product_high {
+        ($sum:literal, $weights:literal, $channel:literal) => {
+            concat!(
+                "ldrb r3, [r1, #",
+                $weights,
+                "+",
+                $channel,
+                "];",
+                "muls r3, r2, r3;",
+                "add ",
+                $sum,
+                ", r3;",
+            )
+        };
+    }
+
+    /// One output: its sum is the next word of the stack, its bias, multiplier and shift are at r7, the zero
+    /// point is in r6. Written to r3, moved by a constant.
+    ///
+    /// The product of a sum below 2^29 and a multiplier below 2^31 comes in four parts of which none overflows,
+    /// because the lower half of the sum is taken with its sign; a shift to the right leaves the bit that rounds
+    /// in the carry.
+    macro_rules! requantize {
+        ($output:literal) => {
+            concat!(
+                "pop {{r0}};",
+                "ldmia r7!, {{r1, r2}};",
+                "adds r0, r0, r1;",
+                "sxth r1, r0;",
+                "subs r0, r0, r1;",
+                "asrs r0, r0, #16;",
+                "uxth r4, r2;",
+                "lsrs r2, r2, #16;",
+                "movs r5, r4;",
+                "muls r5, r1, r5;",
+                "asrs r5, r5, #16;",
+                "muls r4, r0, r4;",
+                "adds r5, r5, r4;",
+                "muls r1, r2, r1;",
+                "adds r5, r5, r1;",
+                "muls r0, r2, r0;",
+                "ldmia r7!, {{r1}};",
+                "asrs r5, r5, #15;",
+                "adcs r5, r0;",
+                "adds r5, r5, r0;",
+                "asrs r0, r5, #31;",
+                "adds r5, r5, r0;",
+                "asrs r5, r1;",
+                "adcs r5, r6;",
+                "sxtb r0, r5;",
+                "cmp r0, r5;",
+                "beq 22f;",
+                "movs r0, #127;",
+                "asrs r5, r5, #31;",
+                "eors r0, r5;",
+                "22: strb r0, [r3, #",
+                $output,
+                "];",
+            )
+        };
+    }
+
+    /// Saves what a function must, and keeps the pointer to [`Call`] at sp and room for two words behind it.
+    macro_rules! enter {
+        () => {
+            "push {{r4, r5, r6, r7, lr}}; \
+             mov r4, r8; mov r5, r9; mov r6, r10; mov r7, r11; \
+             push {{r0, r1, r2, r4, r5, r6, r7}};"
+        };
+    }
+
+    macro_rules! leave {
+        () => {
+            "pop {{r0, r1, r2, r4, r5, r6, r7}}; \
+             mov r8, r4; mov r9, r5; mov r10, r6; mov r11, r7; \
+             pop {{r4, r5, r6, r7, pc}};"
+        };
+    }
+
+    /// Requantizes the sums on the stack, four a round, so many bytes of the table, and goes on with the next
+    /// group at 2 while there is one.
+    macro_rules! end_group {
+        ($table_bytes:literal, $call:literal) => {
+            concat!(
+                "ldr r0, [sp, #",
+                $call,
+                "];",
+                "ldr r7, [r0, #12]; ldr r3, [r0, #16]; ldr r6, [r0, #24];",
+                "movs r1, r7; adds r1, #",
+                $table_bytes,
+                "; mov r12, r1;",
+                "9:",
+                requantize!(0),
+                requantize!(1),
+                requantize!(2),
+                requantize!(3),
+                "adds r3, #4; cmp r7, r12; beq 10f; b 9b;",
+                "10:",
+                "ldr r0, [sp];",
+                "str r7, [r0, #12]; str r3, [r0, #16];",
+                "ldr r1, [r0, #28]; subs r1, #1; str r1, [r0, #28];",
+                "beq 11f; b 2b;",
+                "11:",
+            )
+        };
+    }
+
+    /// The body of a function that computes groups of channels: `$start` copies r4 to the other sums, `$tap` is
+    /// one input, `$push` puts the sums on the stack.
+    macro_rules! groups {
+        ($tap:ident, $step:literal, [$w1:literal, $w2:literal, $w3:literal, $w4:literal], $start:literal,
+         $push:literal, $table_bytes:literal, $call:literal) => {
+            naked_asm!(
+                enter!(),
+                "2:",
+                "ldr r0, [sp];",
+                "ldr r4, [r0, #32]; ldr r1, [r0, #0]; ldr r2, [r0, #4]; ldr r3, [r0, #20];",
+                "mov lr, r2; str r3, [sp, #8];",
+                $start,
+                // One run.
+                "3:",
+                "mov r2, lr; ldmia r2!, {{r0, r3}}; mov lr, r2;",
+                "ldr r2, [sp, #8]; adds r0, r0, r2; adds r2, r0, r3; str r2, [sp, #4];",
+                "lsrs r3, r3, #2; beq 5f; lsls r3, r3, #2; adds r3, r3, r0; mov r12, r3;",
+                // Four inputs a round.
+                "4:",
+                $tap!(0, 0),
+                $tap!(1, $w1),
+                $tap!(2, $w2),
+                $tap!(3, $w3),
+                concat!("adds r0, #4; adds r1, #", $w4, "; cmp r0, r12; bne 4b;"),
+                "5:",
+                "ldr r2, [sp, #4]; mov r12, r2; cmp r0, r2; beq 7f;",
+                // What is left, one by one.
+                "6:",
+                $tap!(0, 0),
+                concat!("adds r0, #1; adds r1, #", $step, "; cmp r0, r12; bne 6b;"),
+                "7:",
+                "ldr r0, [sp]; ldr r2, [r0, #8]; cmp lr, r2; beq 8f; b 3b;",
+                "8:",
+                "str r1, [r0, #0];",
+                $push,
+                end_group!($table_bytes, $call),
+                leave!(),
+            )
+        };
+    }
+
+    /// Groups of eight channels.
+    ///
+    /// # Safety
+    /// `call.groups` and the number of runs, none of which is empty, are not 0. Each group reads as many times
+    /// eight weights as the runs have elements, and eight elements of the table, and writes eight of the output.
+    #[unsafe(naked)]
+    unsafe extern "C" fn eights(call: *mut Call) {
+        groups!(
+            eight,
+            8,
+            [8, 16, 24, 32],
+            "movs r5, r4; movs r6, r4; movs r7, r4; mov r8, r4; mov r9, r4; mov r10, r4; mov r11, r4;",
+            "mov r0, r8; mov r1, r9; mov r2, r10; mov r3, r11; push {{r0, r1, r2, r3}}; push {{r4, r5, r6, r7}};",
+            96,
+            32
+        )
+    }
+
+    /// Groups of four channels.
+    ///
+    /// # Safety
+    /// As [`eights`], with four in place of eight.
+    #[unsafe(naked)]
+    unsafe extern "C" fn fours(call: *mut Call) {
+        groups!(
+            four,
+            4,
+            [4, 8, 12, 16],
+            "movs r5, r4; movs r6, r4; movs r7, r4;",
+            "push {{r4, r5, r6, r7}};",
+            48,
+            16
+        )
+    }
+
+    /// The sum of all elements of runs that are moved on by `at`.
+    ///
+    /// # Safety
+    /// `runs` is before `runs_end`, and none is empty.
+    #[unsafe(naked)]
+    unsafe extern "C" fn sum(runs: *const Run, runs_end: *const Run, at: usize) -> i32 {
+        naked_asm!(
+            "push {{r4, r5, r6, r7, lr}}",
+            "mov lr, r1; push {{r2}};",
+            "movs r4, #0; movs r5, #1; movs r6, #2; movs r7, #3; mov r12, r4;",
+            "2:",
+            "ldmia r0!, {{r2, r3}}; ldr r1, [sp]; adds r2, r2, r1; adds r1, r2, r3;",
+            "push {{r0, r1}};",
+            "lsrs r3, r3, #2; beq 4f; lsls r3, r3, #2; adds r1, r3, r2;",
+            "3:",
+            "ldrsb r3, [r2, r4]; add r12, r3;",
+            "ldrsb r3, [r2, r5]; add r12, r3;",
+            "ldrsb r3, [r2, r6]; add r12, r3;",
+            "ldrsb r3, [r2, r7]; add r12, r3;",
+            "adds r2, #4; cmp r2, r1; bne 3b;",
+            "4:",
+            "pop {{r0, r1}}; cmp r2, r1; beq 6f;",
+            "5:",
+            "ldrsb r3, [r2, r4]; add r12, r3; adds r2, #1; cmp r2, r1; bne 5b;",
+            "6:",
+            "cmp r0, lr; bne 2b;",
+            "mov r0, r12; pop {{r2, r4, r5, r6, r7, pc}};",
+        )
+    }
+
+    #[inline(always)]
+    pub(super) fn outputs<'a>(
+        runs: Moved<'_>,
+        weights: &'a [i8],
+        table: &'a [[i32; 3]],
+        output: &'a mut [i8],
+        zero_point: i32,
+    ) -> Left<'a> {
+        let eight = output.len() / CHANNELS;
+        let four = usize::from(output.len() % CHANNELS >= FEWER);
+        let channels = eight.wrapping_mul(CHANNELS).wrapping_add(four.wrapping_mul(FEWER));
+        let of_groups = channels.wrapping_mul(runs.depth);
+        let (Some((weights, weights_left)), Some((table, table_left))) =
+            (weights.split_at_checked(of_groups), table.split_at_checked(channels))
+        else {
+            return (&[], &[], &mut []);
+        };
+        let Some((output, left)) = output.split_at_mut_checked(channels) else {
+            return (&[], &[], &mut []);
+        };
+        if channels != 0 {
+            let range = runs.runs.as_ptr_range();
+            // SAFETY: `Moved` has at least one run and none that is empty; each has as many elements behind it as
+            // `at` says.
+            let sum = unsafe { sum(range.start, range.end, runs.at) };
+            let mut call = Call {
+                weights: weights.as_ptr(),
+                runs: range.start,
+                runs_end: range.end,
+                table: table.as_ptr(),
+                output: output.as_mut_ptr(),
+                at: runs.at,
+                zero_point,
+                groups: eight,
+                start: sum.wrapping_mul(-128),
+            };
+            if eight != 0 {
+                // SAFETY: runs are as for `sum`. `weights`, `table` and `output` were cut to what all groups of
+                // eight, and then of four, take; they do not overlap `call`.
+                unsafe { eights(&raw mut call) };
+            }
+            if four != 0 {
+                call.groups = four;
+                // SAFETY: as above; `eights` left weights, table and output where its groups end.
+                unsafe { fours(&raw mut call) };
+            }
+        }
+        (weights_left, table_left, left)
+    }
+
+    /// One product: a channel at r0 and its weight at r1, both moved by an offset; sum in a high register.
+    macro_rules! channel {
+        ($sum:literal, $offset:literal) => {
+            concat!(
+                "ldrsb r2, [r0, ",
+                $offset,
+                "]; ldrsb r3, [r1, ",
+                $offset,
+                "];",
+                "muls r3, r2, r3; add ",
+                $sum,
+                ", r3;",
+            )
+        };
+    }
+
+    /// Groups of four channels of a depthwise convolution.
+    ///
+    /// # Safety
+    /// `call.groups` and the number of runs are not 0. Each group reads four elements of each run, from `at` plus
+    /// four for each earlier group on, four weights for each run, and four elements of the table, and writes four
+    /// of the output.
+    #[unsafe(naked)]
+    unsafe extern "C" fn depthwise_fours(call: *mut Call) {
+        naked_asm!(
+            enter!(),
+            "2:",
+            "ldr r0, [sp];",
+            "ldr r2, [r0, #4]; ldr r3, [r0, #8]; mov r12, r2; mov lr, r3;",
+            "ldr r1, [r0, #0]; ldr r4, [r0, #20]; subs r1, r1, r4;",
+            "adds r5, r4, #1; adds r6, r4, #2; adds r7, r4, #3;",
+            "movs r2, #0; mov r8, r2; mov r9, r2; mov r10, r2; mov r11, r2;",
+            "3:",
+            "mov r2, r12; ldmia r2!, {{r0, r3}}; mov r12, r2;",
+            channel!("r8", "r4"),
+            channel!("r9", "r5"),
+            channel!("r10", "r6"),
+            channel!("r11", "r7"),
+            "adds r1, #4; cmp r12, lr; bne 3b;",
+            "ldr r0, [sp]; adds r1, r1, r4; str r1, [r0, #0]; adds r4, #4; str r4, [r0, #20];",
+            "mov r0, r8; mov r1, r9; mov r2, r10; mov r3, r11; push {{r0, r1, r2, r3}};",
+            end_group!(48, 16),
+            leave!(),
+        )
+    }
+
+    #[inline(always)]
+    pub(super) fn depthwise(
+        taps: &Taps<'_, i8>,
+        at: usize,
+        weights: &[i8],
+        table: &[[[i32; 3]; 4]],
+        output: &mut [[i8; 4]],
+        zero_point: i32,
+    ) {
+        let (runs, count, shortest) = taps.parts();
+        let groups = output.len().min(table.len());
+        // `groups` elements of 48 bytes are there: four times as many do not overflow, and `count` is at most
+        // 25.
+        let channels = groups.wrapping_mul(4);
+        let enough = shortest.checked_sub(channels).is_some_and(|most| at <= most);
+        let needed = channels.checked_mul(count);
+        if count == 0 || groups == 0 || !enough || needed.is_none_or(|all| weights.len() < all) {
+            return;
+        }
+        let runs: *const Run = runs.cast();
+        let mut call = Call {
+            weights: weights.as_ptr(),
+            runs,
+            runs_end: runs.wrapping_add(count),
+            table: table.as_ptr().cast(),
+            output: output.as_mut_ptr().cast(),
+            at,
+            zero_point,
+            groups,
+            start: 0,
+        };
+        // SAFETY: `groups` and `count` are not 0. The runs of taps are laid out as `Run`. Each has `at` plus four
+        // elements for each group, there are weights for all groups and taps, and table and output have `groups`
+        // elements of four channels.
+        unsafe { depthwise_fours(&raw mut call) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::bytes;
+    use proptest::prelude::*;
+    use std::vec;
+    use std::vec::Vec;
+
+    proptest! {
+        #[test]
+        fn weights_with_an_offset_give_the_plain_sum(
+            lens in prop::collection::vec(1usize..12, 1..6),
+            channels in 0usize..30,
+            at in 0usize..5,
+            zero_point in -128i32..128,
+            seed: u64,
+        ) {
+            let depth: usize = lens.iter().sum();
+            let pieces: Vec<Vec<i8>> = lens.iter().map(|&len| bytes(seed ^ len as u64, len + 4)).collect();
+            let mut runs = Runs::<RUNS>::new();
+            for (piece, &len) in pieces.iter().zip(&lens) {
+                runs.push(piece, len);
+            }
+            let rows = bytes(!seed, depth * channels);
+            let table: Vec<[i32; 3]> = (0..channels)
+                .map(|c| [c as i32 * 1000 - 3000, (1 << 30) + c as i32 * 12_345_678, 1 + c as i32 % 31])
+                .collect();
+            let inputs: Vec<i8> = pieces
+                .iter()
+                .zip(&lens)
+                .flat_map(|(piece, &len)| piece[at..at + len].to_vec())
+                .collect();
+            let expected: Vec<i8> = rows
+                .chunks_exact(depth)
+                .zip(&table)
+                .map(|(row, table)| {
+                    let products = row.iter().zip(&inputs).map(|(&w, &x)| i32::from(w) * i32::from(x));
+                    finish(products.sum(), table, zero_point)
+                })
+                .collect();
+            let packed = crate::testing::eights(&rows, depth);
+            let mut output = vec![0; channels];
+            outputs(&runs, at, &packed, &table, &mut output, zero_point);
+            prop_assert_eq!(output, expected);
+        }
+    }
+}
