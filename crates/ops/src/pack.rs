@@ -3,6 +3,7 @@
 use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::Refusal;
 use crate::quant::quantize_multiplier;
+use crate::reference;
 use kinglet_kernels::arch::v6m::{CHANNELS, FEWER};
 use kinglet_kernels::dot::GROUP;
 use kinglet_target::{Isa, Vector};
@@ -181,16 +182,11 @@ impl Channels {
             let start = bias.wrapping_sub(input_zero_point.wrapping_mul(sum));
             words.push(start);
             let most: u64 = row.iter().map(|w| u64::from(w.unsigned_abs()) * 128).sum();
-            // Whatever is multiplied by 0 may start anywhere.
-            let (start, right) =
-                if multiplier == 0 { (0, 1) } else { (start, shift.wrapping_neg()) };
-            let small = most.saturating_add(start.unsigned_abs().into()) < 1 << 29;
-            match &mut shifts {
-                Some(table) if (1..=31).contains(&right) && (small || multiplier == 0) => {
-                    table.extend([start, multiplier, right]);
-                }
-                _ => shifts = None,
-            }
+            let entry = shift_entry(start, most, multiplier, shift);
+            shifts = shifts.zip(entry).map(|(mut table, entry): (Vec<i32>, _)| {
+                table.extend(entry);
+                table
+            });
             if any {
                 words.extend([multiplier, shift]);
             } else if multiplier == 0 {
@@ -229,6 +225,20 @@ impl Channels {
     }
 }
 
+/// An entry of [`Channels::shifts`] for a channel whose sums start here and move from there by `most` at most.
+fn shift_entry(start: i32, most: u64, multiplier: i32, shift: i32) -> Option<[i32; 3]> {
+    if most == 0 || multiplier == 0 {
+        // Always the same value, whose bias may be huge; beyond nine bits all values are out of range. A quarter
+        // of four times the value is the value.
+        let value = reference::multiply_by_quantized_multiplier(start, multiplier, shift);
+        let kept = if multiplier == 0 { 0 } else { 1 << 30 };
+        return Some([value.clamp(-511, 511) * 4, kept, 1]);
+    }
+    let right = shift.wrapping_neg();
+    let small = most.saturating_add(start.unsigned_abs().into()) < 1 << 29;
+    (small && (1..=31).contains(&right)).then_some([start, multiplier, right])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +267,9 @@ mod tests {
         assert_eq!(shift, -1);
         assert_eq!(table.shifts.unwrap(), [10 - 15, multiplier, 1, 0, 0, 1]);
         assert!(Channels::new(&[1], 1, None, 0, &[0.5]).unwrap().shifts.is_none());
+        // A channel that is always the same, for any bias.
+        let constant = Channels::new(&[0], 1, Some(&[1 << 30]), 0, &[2f64.powi(-24)]).unwrap();
+        assert_eq!(constant.shifts.unwrap(), [64 * 4, 1 << 30, 1]);
         assert!(Channels::new(&[1], 1, Some(&[1 << 29]), 0, &[0.1]).unwrap().shifts.is_none());
     }
 
