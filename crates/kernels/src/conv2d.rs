@@ -79,8 +79,8 @@ conv2d_i8! {
 }
 
 kernel! {
-    /// As [`Conv2dI8`], weights and table as [`crate::arch::v6m`] takes them. The inputs of an output place
-    /// are at most [`RUNS`] runs.
+    /// As [`Conv2dI8`] of one group, columns side by side, weights and table as [`crate::arch::v6m`] takes them.
+    /// The inputs of an output place are at most [`RUNS`] runs.
     conv2d_eights_i8 version 1
     params Conv2dEightsI8 {
         /// How the window slides.
@@ -89,8 +89,6 @@ kernel! {
         in_channels: u32,
         /// Output channels.
         out_channels: u32,
-        /// Groups: output channels of a group see only the input channels of that group.
-        groups: u32,
         /// Zero point of the output.
         output_zero_point: i32,
         /// Least output.
@@ -118,7 +116,7 @@ fn conv2d_eights_i8(
 ) {
     let finish = RequantizeShiftI8::new(p.output_zero_point, p.min, p.max);
     let (words, _) = channels.as_chunks();
-    Shape::new(&p.window, p.in_channels, p.out_channels, p.groups)
+    Shape::new(&p.window, p.in_channels, p.out_channels, 1)
         .convolve_runs(input, weights, words, padding, output, &finish);
 }
 
@@ -254,7 +252,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// As [`Shape::convolve`], where an output place has few runs of inputs.
+    /// As [`Shape::convolve`], for one group, where an output place has few runs of inputs.
     #[inline(never)]
     fn convolve_runs(
         &self,
@@ -266,13 +264,11 @@ impl<'a> Shape<'a> {
         finish: &RequantizeShiftI8,
     ) {
         let window = self.window;
-        let image_len = (window.in_height as usize)
-            .wrapping_mul(window.in_width as usize)
-            .wrapping_mul(self.in_channels);
+        let line_len = (window.in_width as usize).wrapping_mul(self.in_channels);
+        let image_len = (window.in_height as usize).wrapping_mul(line_len);
         let row_len = (window.out_width as usize).wrapping_mul(self.out_channels);
         let out_len = (window.out_height as usize).wrapping_mul(row_len);
         let step = (window.stride_width as usize).wrapping_mul(self.in_channels);
-        let of_group = self.depth.wrapping_mul(self.group_outputs);
         let mut runs = Runs::<RUNS>::new();
         for out_image in output.whole_chunks_mut(out_len.max(1)) {
             let Some((image, later)) = input.split_at_checked(image_len) else { return };
@@ -280,50 +276,68 @@ impl<'a> Shape<'a> {
             let mut row = 0u32.wrapping_sub(window.pad_top);
             for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
                 let rows_inside = window.has_rows(row);
-                let (mut channel, mut first) = (0usize, 0usize);
-                let (mut weights, mut words) = (weights, words);
-                // One group of channels after the other, along the whole row: the runs of the place before
-                // then serve again, moved on, while the window stays clear of the padding.
-                while first < self.out_channels && !words.is_empty() {
-                    let mut found: Option<usize> = None;
-                    let mut column = 0u32.wrapping_sub(window.pad_left);
-                    for pixel in out_row.whole_chunks_mut(self.out_channels) {
-                        let within = rows_inside && window.has_columns(column);
-                        let at = match found {
-                            Some(before) if within => before.wrapping_add(step),
-                            _ => {
-                                self.find(Place { row, column, channel }, image, padding, &mut runs);
-                                0
-                            }
-                        };
-                        found = within.then_some(at);
-                        let out = pixel.get_mut(first..first.wrapping_add(self.group_outputs));
-                        let out = out.unwrap_or(&mut []);
-                        v6m::outputs(&runs, at, weights, words, out, finish.zero_point());
-                        finish.narrow(out);
-                        column = column.wrapping_add(window.stride_width);
-                    }
-                    first = first.wrapping_add(self.group_outputs);
-                    channel = channel.wrapping_add(self.group_channels);
-                    weights = weights.get(of_group..).unwrap_or(&[]);
-                    words = words.get(self.group_outputs..).unwrap_or(&[]);
+                // How far the runs that were found are moved on; not to be used when one of them is in the
+                // padding.
+                let mut found: Option<usize> = None;
+                let mut column = 0u32.wrapping_sub(window.pad_left);
+                for out in out_row.whole_chunks_mut(self.out_channels) {
+                    let within = rows_inside && window.has_columns(column);
+                    let at = match found {
+                        Some(before) if within => before.wrapping_add(step),
+                        _ => {
+                            self.find(row, column, image, padding, &mut runs);
+                            0
+                        }
+                    };
+                    found = within.then_some(at);
+                    v6m::outputs(&runs, at, weights, words, out, finish.zero_point());
+                    finish.narrow(out);
+                    column = column.wrapping_add(window.stride_width);
                 }
                 row = row.wrapping_add(window.stride_height);
             }
         }
     }
 
-    /// Finds the runs of inputs of one place.
+    /// Finds the runs of inputs of one place, whose first row and column have wrapped where they are in the
+    /// padding: neighboring columns of each row.
     #[inline(never)]
     fn find<'v>(
         &self,
-        place: Place,
+        mut row: u32,
+        column: u32,
         image: &'v [i8],
         padding: &'v [i8],
         runs: &mut Runs<'v, RUNS>,
     ) {
+        let window = self.window;
+        let of_channels = |columns: u32| (columns as usize).wrapping_mul(self.in_channels);
+        // Columns before the input, in it and behind it. A window beyond its right edge is all before it.
+        let before = if column < window.in_width {
+            0
+        } else {
+            0u32.wrapping_sub(column).min(window.width)
+        };
+        let left = window.width.wrapping_sub(before);
+        let first = column.wrapping_add(before);
+        let inside = left.min(window.in_width.saturating_sub(first));
+        let behind = of_channels(left.wrapping_sub(inside));
+        let (before, inside) = (of_channels(before), of_channels(inside));
+        let line_len = of_channels(window.in_width);
+        let all = of_channels(window.width);
+        let start = of_channels(first);
         runs.clear();
-        self.each_run(place, image, padding, |values, len| runs.push(values, len));
+        for _ in 0..window.height {
+            if row < window.in_height {
+                let at = (row as usize).wrapping_mul(line_len).wrapping_add(start);
+                runs.push(padding, before);
+                runs.push(image.get(at..).unwrap_or(&[]), inside);
+                runs.push(padding, behind);
+            } else {
+                runs.push(padding, all);
+            }
+            row = row.wrapping_add(window.dilation_height);
+        }
     }
 
     /// Copies the inputs of one place side by side.
@@ -395,18 +409,6 @@ impl<'a> Shape<'a> {
         padding: &[T],
         mut visit: impl FnMut(&[T]),
     ) {
-        self.each_run(place, image, padding, |values, len| visit(values.get(..len).unwrap_or(&[])));
-    }
-
-    /// Hands out where each run begins, with all that follows, and its length.
-    #[inline(always)]
-    fn each_run<'v, T>(
-        &self,
-        place: Place,
-        image: &'v [T],
-        padding: &'v [T],
-        mut visit: impl FnMut(&'v [T], usize),
-    ) {
         let window = self.window;
         let step = (window.dilation_width as usize).wrapping_mul(self.in_channels);
         let row_len = (window.in_width as usize).wrapping_mul(self.in_channels);
@@ -433,11 +435,12 @@ impl<'a> Shape<'a> {
                     left
                 };
                 let len = (run as usize).wrapping_mul(self.group_channels);
-                if inside {
-                    visit(image.get(start..).unwrap_or(&[]), len);
+                let values = if inside {
+                    image.get(start..start.wrapping_add(len))
                 } else {
-                    visit(padding, len);
-                }
+                    padding.get(..len)
+                };
+                visit(values.unwrap_or(&[]));
                 start = start.wrapping_add((run as usize).wrapping_mul(step));
                 column = column.wrapping_add(run.wrapping_mul(window.dilation_width));
                 left = left.wrapping_sub(run);
@@ -521,17 +524,17 @@ mod tests {
             kernel.run(&input, &packed, &any, &padding, &mut output);
             prop_assert_eq!(&output, &expected);
 
-            let eight: Vec<i8> = rows
-                .chunks_exact(depth * group_outputs)
-                .flat_map(|rows| eights(rows, depth))
-                .collect();
-            let kernel_of_eights = Conv2dEightsI8 {
-                window, in_channels, out_channels, groups, output_zero_point, min, max,
-            };
-            output.fill(0);
-            kernel_of_eights.run(&input, &eight, &shifts(&any), &padding, &mut output);
-            prop_assert_eq!(&output, &expected);
-            kernel_of_eights.run(&input, eight.get(1..).unwrap_or(&[]), &any, &[], &mut output.clone());
+            if groups == 1 && window.dilation_width == 1 {
+                let (eight, words) = (eights(&rows, depth), shifts(&any));
+                let kernel = Conv2dEightsI8 {
+                    window, in_channels, out_channels, output_zero_point, min, max,
+                };
+                output.fill(0);
+                kernel.run(&input, &eight, &words, &padding, &mut output);
+                prop_assert_eq!(&output, &expected);
+                kernel.run(input.get(1..).unwrap_or(&[]), &eight, &words, &padding, &mut output);
+                kernel.run(&input, eight.get(1..).unwrap_or(&[]), &words, &[], &mut output);
+            }
 
             let floats = |values: &[i8]| values.iter().map(|&v| f32::from(v)).collect::<Vec<f32>>();
             let bias: Vec<f32> = (0..out_channels).map(|o| o as f32).collect();

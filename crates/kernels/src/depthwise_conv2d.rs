@@ -69,7 +69,8 @@ depthwise_conv2d_i8! {
 }
 
 depthwise_conv2d_i8! {
-    /// As [`DepthwiseConv2dI8`], for right shifts as [`RequantizeShiftI8`] takes them.
+    /// As [`DepthwiseConv2dI8`], for at most [`TAPS`] taps and for right shifts as [`RequantizeShiftI8`] takes
+    /// them.
     depthwise_conv2d_shift_i8 DepthwiseConv2dShiftI8 RequantizeShiftI8
 }
 
@@ -213,6 +214,9 @@ impl<'a, T: Lane> Shape<'a, T> {
             dot::each_row::<T, Interleaved<F>, _>(
                 count, weights, words, rest, finish, &mut state, one,
             );
+            return;
+        }
+        if F::FEW_TAPS {
             return;
         }
         let four = |(taps, channel): &mut (&mut Taps<'a, T>, usize), mut sums, rows: &[T]| {

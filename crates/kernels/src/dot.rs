@@ -82,6 +82,9 @@ pub trait Finish<T: Lane> {
     /// Four output elements.
     fn finish_group(&self, sums: [T::Sum; GROUP], words: &[Self::Words; GROUP]) -> [T; GROUP];
 
+    /// Whether [`Finish::depthwise`] does all there is to do, and more taps than it takes do not come up.
+    const FEW_TAPS: bool = false;
+
     /// Computes channels of a depthwise convolution, four at a time, from taps, each from element `at` on;
     /// `false` when it is left to the portable loop.
     #[inline(always)]
@@ -533,6 +536,8 @@ impl RequantizeShiftI8 {
 
 finish_i8!(RequantizeAnyI8);
 finish_i8! { RequantizeShiftI8
+    const FEW_TAPS: bool = cfg!(all(target_arch = "arm", feature = "v6m"));
+
     #[cfg(all(target_arch = "arm", feature = "v6m"))]
     #[inline(always)]
     fn depthwise(

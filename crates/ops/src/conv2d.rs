@@ -351,15 +351,11 @@ pub(crate) fn lower_i8(
         kernel;
     let (groups_len, outputs) = (groups.max(1) as usize, out_channels.max(1) as usize);
     let depth = rows.len() / outputs;
-    // On ARMv6-M runs of inputs are taken where they lie; they must be few, and not of a channel or two.
-    let adjacent = groups == 1 && window.dilation_width == 1;
-    let runs_a_row = match adjacent {
-        true if window.width <= window.in_width => 2,
-        true => 3,
-        false => window.width as usize,
-    };
-    let few = runs_a_row.saturating_mul(window.height as usize) <= RUNS
-        && (adjacent || in_channels as usize / groups_len >= 8);
+    // On ARMv6-M runs of inputs are taken where they lie.
+    let runs_a_row = if window.width <= window.in_width { 2 } else { 3 };
+    let few = groups == 1
+        && window.dilation_width == 1
+        && (window.height as usize).saturating_mul(runs_a_row) <= RUNS;
     // What is not gathered comes in runs of the channels of a group.
     let whole_blocks = (in_channels as usize / groups_len).is_multiple_of(4) || depth <= PATCH;
     let (layout, weights) =
@@ -373,7 +369,7 @@ pub(crate) fn lower_i8(
             &args,
         ),
         Layout::Eights => cx.call(
-            Conv2dEightsI8 { window, in_channels, out_channels, groups, output_zero_point, min, max },
+            Conv2dEightsI8 { window, in_channels, out_channels, output_zero_point, min, max },
             &args,
         ),
         Layout::Interleaved if channels.any => cx.call(

@@ -10,6 +10,7 @@ use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier}
 use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
+use kinglet_kernels::arch::taps::TAPS;
 use kinglet_kernels::{
     Conv2dF32, Conv2dI8, DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8, DepthwiseConv2dShiftI8, Window,
 };
@@ -266,7 +267,7 @@ impl Op for DepthwiseConv2d {
                 }
                 let packed = ConstantData::I8(pack::interleave(&rows, sizes.taps));
                 let weights = cx.constant("weights", packing, Some(1), packed);
-                let shifts = channel_table.for_eights(cx);
+                let shifts = sizes.taps <= TAPS && channel_table.for_eights(cx);
                 let layout = if shifts { Layout::Eights } else { Layout::Interleaved };
                 let table = channel_table.constant_for(cx, layout, 2);
                 let padding = cx.constant("padding", "", None, ConstantData::I8(padding));

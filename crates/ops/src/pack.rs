@@ -4,7 +4,7 @@ use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::Refusal;
 use crate::quant::quantize_multiplier;
 use crate::reference;
-use kinglet_kernels::arch::v6m::{CHANNELS, FEWER};
+use kinglet_kernels::arch::v6m::{CHANNELS, FEWER, padded};
 use kinglet_kernels::dot::GROUP;
 use kinglet_target::{Isa, Vector};
 
@@ -70,22 +70,20 @@ pub fn pairs(rows: &[i8], depth: usize, group_outputs: usize) -> Option<Vec<i32>
     Some(packed)
 }
 
-/// Packs rows of `depth` elements as `kinglet_kernels::arch::v6m` takes them: eight rows interleaved, then four, all
-/// with 128 added, then the rows left over as they are; the rows of each group of output channels by themselves.
-pub fn eights(rows: &[i8], depth: usize, group_outputs: usize) -> Vec<i8> {
+/// Packs rows of `depth` elements as `kinglet_kernels::arch::v6m` takes them: eight rows interleaved, then four,
+/// filled up with zeros, all with 128 added.
+pub fn eights(rows: &[i8], depth: usize) -> Vec<i8> {
     let depth = depth.max(1);
-    let mut packed = Vec::with_capacity(rows.len());
-    for mut rows in rows.chunks(depth.saturating_mul(group_outputs).max(1)) {
-        for at_once in [CHANNELS, FEWER] {
-            while let Some((group, rest)) = rows.split_at_checked(depth * at_once) {
-                for k in 0..depth {
-                    packed
-                        .extend(group.iter().skip(k).step_by(depth).map(|weight| weight ^ i8::MIN));
-                }
-                rows = rest;
-            }
+    let channels = rows.len() / depth;
+    let mut packed = Vec::with_capacity(padded(channels) * depth);
+    let mut first = 0;
+    while first < channels {
+        let at_once = if channels - first >= CHANNELS { CHANNELS } else { FEWER };
+        for k in 0..depth {
+            let of = |channel: usize| rows.get(channel * depth + k).copied().unwrap_or(0);
+            packed.extend((first..first + at_once).map(|channel| of(channel) ^ i8::MIN));
         }
-        packed.extend_from_slice(rows);
+        first += at_once;
     }
     packed
 }
@@ -124,7 +122,7 @@ pub fn weights_i8(
         return (Layout::Pairs, cx.constant("weights", label, Some(1), data));
     }
     if few_runs && channels.for_eights(cx) {
-        let data = ConstantData::I8(eights(rows, depth, group_outputs));
+        let data = ConstantData::I8(eights(rows, depth));
         let label = "8 rows interleaved, then 4, 128 added";
         return (Layout::Eights, cx.constant("weights", label, Some(1), data));
     }
@@ -207,7 +205,9 @@ impl Channels {
     pub fn constant_for(&self, cx: &mut Lower<'_>, layout: Layout, bias: usize) -> Arg {
         match (layout, &self.shifts) {
             (Layout::Eights, Some(shifts)) => {
-                let data = ConstantData::I32(shifts.clone());
+                let mut words = shifts.clone();
+                words.resize(padded(words.len() / 3) * 3, 1);
+                let data = ConstantData::I32(words);
                 cx.constant("channels", "bias, multiplier, right shift", Some(bias), data)
             }
             _ => self.constant(cx, bias),
@@ -250,14 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn eight_rows_are_interleaved_then_four_then_none() {
+    fn eight_rows_are_interleaved_then_four() {
         let rows: Vec<i8> = (0..26).collect();
-        let packed = eights(&rows, 2, 13);
+        let packed = eights(&rows, 2);
         let added = |weight: i8| weight ^ i8::MIN;
         let eight = [0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15].map(added);
         assert_eq!(packed[..16], eight);
         assert_eq!(packed[16..24], [16, 18, 20, 22, 17, 19, 21, 23].map(added));
-        assert_eq!(packed[24..], [24, 25]);
+        assert_eq!(packed[24..], [24, 0, 0, 0, 25, 0, 0, 0].map(added));
     }
 
     #[test]

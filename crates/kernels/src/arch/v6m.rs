@@ -7,11 +7,10 @@
 
 #[cfg(all(target_arch = "arm", feature = "v6m"))]
 use super::taps::Taps;
-use crate::fixed::multiply_by_quantized_multiplier;
 use core::marker::PhantomData;
 
 /// Runs of inputs of one output place.
-pub const RUNS: usize = 24;
+pub const RUNS: usize = 20;
 
 /// Output channels computed at once.
 pub const CHANNELS: usize = 8;
@@ -100,12 +99,18 @@ impl<'a> Moved<'a> {
     }
 }
 
+/// Channels that weights and table of so many channels have.
+#[inline(always)]
+pub const fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(FEWER)
+}
+
 /// Computes output channels from the same inputs, all runs moved on by `at`.
 ///
-/// `weights` are those of eight channels side by side for each input, for as many channels as there are,
-/// then those of four likewise if four or more are left, all with 128 added (mod 256); then the rows that are
-/// left over, as they are. `table` has bias, multiplier and right shift, 1 to 31, of each channel, as
-/// `multiply_by_quantized_multiplier` takes them, shift negated; sums with their bias stay below 2^29.
+/// `weights` are those of eight channels side by side for each input, for as many channels as there are, then
+/// those of four likewise for what is left, all with 128 added (mod 256). `table` has bias, multiplier and right
+/// shift, 1 to 31, of each channel, as `multiply_by_quantized_multiplier` takes them, shift negated; sums with
+/// their bias stay below 2^29. Both are of [`padded`] channels.
 ///
 /// Nothing is written when inputs, weights or table are not there.
 #[inline(always)]
@@ -131,44 +136,22 @@ fn outputs_of(
     output: &mut [i8],
     zero_point: i32,
 ) {
-    let enough = runs.depth.checked_mul(output.len()).is_some_and(|needed| needed <= weights.len());
-    if !enough || table.len() < output.len() {
+    let channels = padded(output.len());
+    let needed = runs.depth.checked_mul(channels);
+    if needed.is_none_or(|needed| weights.len() < needed) || table.len() < channels {
         return;
     }
     #[cfg(all(target_arch = "arm", feature = "v6m"))]
-    let (weights, table, output) = instructions::outputs(runs, weights, table, output, zero_point);
+    instructions::outputs(runs, weights, table, output, zero_point);
     #[cfg(not(all(target_arch = "arm", feature = "v6m")))]
-    let (weights, table, output) = twin::outputs(runs, weights, table, output, zero_point);
-    rows(runs, weights, table, output, zero_point);
+    twin::outputs(runs, weights, table, output, zero_point);
 }
 
-/// Weights, table and output of the channels that are left.
-type Left<'a> = (&'a [i8], &'a [[i32; 3]], &'a mut [i8]);
-
+/// Writes what there is place for.
 #[inline(always)]
-fn finish(sum: i32, &[bias, multiplier, right]: &[i32; 3], zero_point: i32) -> i8 {
-    let sum = sum.wrapping_add(bias);
-    let scaled = multiply_by_quantized_multiplier(sum, multiplier, right.wrapping_neg());
-    scaled.wrapping_add(zero_point).clamp(-128, 127) as i8
-}
-
-/// The channels whose rows are as they are.
-#[inline(always)]
-fn rows(
-    runs: Moved<'_>,
-    mut weights: &[i8],
-    table: &[[i32; 3]],
-    output: &mut [i8],
-    zero_point: i32,
-) {
-    for (out, table) in output.iter_mut().zip(table) {
-        let mut sum = 0i32;
-        for run in runs.slices() {
-            let Some((row, later)) = weights.split_at_checked(run.len()) else { return };
-            weights = later;
-            sum = crate::dot::add_row(sum, run, row);
-        }
-        *out = finish(sum, table, zero_point);
+fn write(output: &mut [i8], values: &[i8]) {
+    for (to, &from) in output.iter_mut().zip(values) {
+        *to = from;
     }
 }
 
@@ -192,55 +175,63 @@ pub fn depthwise(
 /// The same in portable code: what the instructions must give.
 #[cfg(any(test, feature = "check-twins", not(all(target_arch = "arm", feature = "v6m"))))]
 mod twin {
-    use super::{CHANNELS, FEWER, Left, Moved, finish};
+    use super::{CHANNELS, FEWER, Moved, write};
     use crate::chunks::Chunks;
+    use crate::fixed::multiply_by_quantized_multiplier;
 
-    /// See [`super::outputs`]; gives what is left for the rows.
+    /// See [`super::outputs`].
     #[inline(always)]
-    pub(super) fn outputs<'a>(
+    pub(super) fn outputs(
         runs: Moved<'_>,
-        weights: &'a [i8],
-        table: &'a [[i32; 3]],
-        output: &'a mut [i8],
+        mut weights: &[i8],
+        mut table: &[[i32; 3]],
+        output: &mut [i8],
         zero_point: i32,
-    ) -> Left<'a> {
-        let left = (weights, table, output);
-        groups::<FEWER>(runs, groups::<CHANNELS>(runs, left, zero_point), zero_point)
+    ) {
+        let start =
+            runs.slices().flatten().fold(0i32, |sum, &x| sum.wrapping_sub(i32::from(x) << 7));
+        let (eights, rest) = output.as_chunks_mut::<CHANNELS>();
+        for out in eights {
+            *out = group(runs, start, &mut weights, &mut table, zero_point);
+        }
+        for out in rest.chunks_mut(FEWER) {
+            let values: [i8; FEWER] = group(runs, start, &mut weights, &mut table, zero_point);
+            write(out, &values);
+        }
     }
 
-    fn groups<'a, const N: usize>(
+    /// The next `N` channels, whose weights and table are cut off.
+    fn group<const N: usize>(
         runs: Moved<'_>,
-        (mut weights, mut table, output): Left<'a>,
+        start: i32,
+        weights: &mut &[i8],
+        table: &mut &[[i32; 3]],
         zero_point: i32,
-    ) -> Left<'a> {
-        let inputs = runs.slices().flatten();
-        let start = inputs.clone().fold(0i32, |sum, &x| sum.wrapping_sub(i32::from(x) << 7));
-        let (groups, rest) = output.as_chunks_mut::<N>();
-        for out in groups {
-            let Some((columns, later)) = weights.split_at_checked(runs.depth.wrapping_mul(N))
-            else {
-                break;
-            };
-            let Some((words, later_words)) = table.split_first_chunk::<N>() else { break };
-            (weights, table) = (later, later_words);
-            let mut sums = [start; N];
-            for (&x, column) in inputs.clone().zip(columns.whole_chunks(N)) {
-                for (sum, &weight) in sums.iter_mut().zip(column) {
-                    let product = i32::from(x).wrapping_mul(i32::from(weight.cast_unsigned()));
-                    *sum = sum.wrapping_add(product);
-                }
-            }
-            for ((out, sum), words) in out.iter_mut().zip(sums).zip(words) {
-                *out = finish(sum, words, zero_point);
+    ) -> [i8; N] {
+        let (columns, later) =
+            weights.split_at_checked(runs.depth.wrapping_mul(N)).unwrap_or((&[], &[]));
+        let (words, later_words) = table.split_at_checked(N).unwrap_or((&[], &[]));
+        (*weights, *table) = (later, later_words);
+        let mut sums = [start; N];
+        for (&x, column) in runs.slices().flatten().zip(columns.whole_chunks(N)) {
+            for (sum, &weight) in sums.iter_mut().zip(column) {
+                let product = i32::from(x).wrapping_mul(i32::from(weight.cast_unsigned()));
+                *sum = sum.wrapping_add(product);
             }
         }
-        (weights, table, rest)
+        let mut values = [0; N];
+        for ((value, sum), &[bias, multiplier, right]) in values.iter_mut().zip(sums).zip(words) {
+            let sum = sum.wrapping_add(bias);
+            let scaled = multiply_by_quantized_multiplier(sum, multiplier, right.wrapping_neg());
+            *value = scaled.wrapping_add(zero_point).clamp(-128, 127) as i8;
+        }
+        values
     }
 }
 
 #[cfg(all(target_arch = "arm", feature = "v6m"))]
 mod instructions {
-    use super::{CHANNELS, FEWER, Left, Moved, Run};
+    use super::{CHANNELS, FEWER, Moved, Run, write};
     use crate::arch::taps::Taps;
     use core::arch::naked_asm;
 
@@ -386,8 +377,24 @@ mod instructions {
         };
     }
 
-    /// Requantizes the sums on the stack, four a round, so many bytes of the table, and goes on with the next
-    /// group at 2 while there is one.
+    /// Requantizes as many sums on the stack as the table has bytes, four a round: where the table ends is in r12.
+    ///
+    /// # Safety
+    /// Not a function of the C ABI: takes and gives what [`requantize`] says, and changes r0 to r5 beside.
+    #[unsafe(naked)]
+    unsafe extern "C" fn requantize_all() {
+        naked_asm!(
+            "9:",
+            requantize!(0),
+            requantize!(1),
+            requantize!(2),
+            requantize!(3),
+            "adds r3, #4; cmp r7, r12; beq 10f; b 9b;",
+            "10: bx lr;",
+        )
+    }
+
+    /// Requantizes the sums on the stack and goes on with the next group at 2 while there is one.
     macro_rules! end_group {
         ($table_bytes:literal, $call:literal) => {
             concat!(
@@ -398,13 +405,7 @@ mod instructions {
                 "movs r1, r7; adds r1, #",
                 $table_bytes,
                 "; mov r12, r1;",
-                "9:",
-                requantize!(0),
-                requantize!(1),
-                requantize!(2),
-                requantize!(3),
-                "adds r3, #4; cmp r7, r12; beq 10f; b 9b;",
-                "10:",
+                "bl {requantize};",
                 "ldr r0, [sp];",
                 "str r7, [r0, #12]; str r3, [r0, #16];",
                 "ldr r1, [r0, #28]; subs r1, #1; str r1, [r0, #28];",
@@ -451,6 +452,7 @@ mod instructions {
                 $push,
                 end_group!($table_bytes, $call),
                 leave!(),
+                requantize = sym requantize_all,
             )
         };
     }
@@ -521,53 +523,50 @@ mod instructions {
     }
 
     #[inline(always)]
-    pub(super) fn outputs<'a>(
+    pub(super) fn outputs(
         runs: Moved<'_>,
-        weights: &'a [i8],
-        table: &'a [[i32; 3]],
-        output: &'a mut [i8],
+        weights: &[i8],
+        table: &[[i32; 3]],
+        output: &mut [i8],
         zero_point: i32,
-    ) -> Left<'a> {
-        let eight = output.len() / CHANNELS;
-        let four = usize::from(output.len() % CHANNELS >= FEWER);
-        let channels = eight.wrapping_mul(CHANNELS).wrapping_add(four.wrapping_mul(FEWER));
-        let of_groups = channels.wrapping_mul(runs.depth);
-        let (Some((weights, weights_left)), Some((table, table_left))) =
-            (weights.split_at_checked(of_groups), table.split_at_checked(channels))
-        else {
-            return (&[], &[], &mut []);
+    ) {
+        let range = runs.runs.as_ptr_range();
+        let (in_eights, rest) = output.as_chunks_mut::<CHANNELS>();
+        let (in_fours, last) = rest.as_chunks_mut::<FEWER>();
+        // SAFETY: `Moved` has at least one run and none that is empty; each has as many elements behind it as
+        // `at` says.
+        let sum = unsafe { sum(range.start, range.end, runs.at) };
+        let mut call = Call {
+            weights: weights.as_ptr(),
+            runs: range.start,
+            runs_end: range.end,
+            table: table.as_ptr(),
+            output: in_eights.as_mut_ptr().cast(),
+            at: runs.at,
+            zero_point,
+            groups: in_eights.len(),
+            start: sum.wrapping_mul(-128),
         };
-        let Some((output, left)) = output.split_at_mut_checked(channels) else {
-            return (&[], &[], &mut []);
-        };
-        if channels != 0 {
-            let range = runs.runs.as_ptr_range();
-            // SAFETY: `Moved` has at least one run and none that is empty; each has as many elements behind it as
-            // `at` says.
-            let sum = unsafe { sum(range.start, range.end, runs.at) };
-            let mut call = Call {
-                weights: weights.as_ptr(),
-                runs: range.start,
-                runs_end: range.end,
-                table: table.as_ptr(),
-                output: output.as_mut_ptr(),
-                at: runs.at,
-                zero_point,
-                groups: eight,
-                start: sum.wrapping_mul(-128),
-            };
-            if eight != 0 {
-                // SAFETY: runs are as for `sum`. `weights`, `table` and `output` were cut to what all groups of
-                // eight, and then of four, take; they do not overlap `call`.
-                unsafe { eights(&raw mut call) };
-            }
-            if four != 0 {
-                call.groups = four;
-                // SAFETY: as above; `eights` left weights, table and output where its groups end.
-                unsafe { fours(&raw mut call) };
-            }
+        if call.groups != 0 {
+            // SAFETY: runs are as for `sum`. The caller has seen that weights and table are there for all
+            // channels of `output`, filled up to fours, and `output` has `groups` times eight elements. Nothing
+            // of it overlaps `call`.
+            unsafe { eights(&raw mut call) };
         }
-        (weights_left, table_left, left)
+        if !in_fours.is_empty() {
+            call.groups = in_fours.len();
+            call.output = in_fours.as_mut_ptr().cast();
+            // SAFETY: as above; `eights` left weights and table where its groups end.
+            unsafe { fours(&raw mut call) };
+        }
+        if !last.is_empty() {
+            let mut values = [0; FEWER];
+            call.groups = 1;
+            call.output = values.as_mut_ptr();
+            // SAFETY: as above; weights and table go on for four channels, and so does `values`.
+            unsafe { fours(&raw mut call) };
+            write(last, &values);
+        }
     }
 
     /// One product: a channel at r0 and its weight at r1, both moved by an offset; sum in a high register.
@@ -613,6 +612,7 @@ mod instructions {
             "mov r0, r8; mov r1, r9; mov r2, r10; mov r3, r11; push {{r0, r1, r2, r3}};",
             end_group!(48, 16),
             leave!(),
+            requantize = sym requantize_all,
         )
     }
 
@@ -657,7 +657,7 @@ mod instructions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::bytes;
+    use crate::testing::{bytes, eights, requantize, shifts};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
@@ -686,17 +686,20 @@ mod tests {
                 .zip(&lens)
                 .flat_map(|(piece, &len)| piece[at..at + len].to_vec())
                 .collect();
+            let any: Vec<i32> =
+                table.iter().flat_map(|&[bias, multiplier, right]| [bias, multiplier, -right]).collect();
             let expected: Vec<i8> = rows
                 .chunks_exact(depth)
-                .zip(&table)
-                .map(|(row, table)| {
+                .zip(any.chunks_exact(3))
+                .map(|(row, words)| {
                     let products = row.iter().zip(&inputs).map(|(&w, &x)| i32::from(w) * i32::from(x));
-                    finish(products.sum(), table, zero_point)
+                    requantize(products.sum(), words, zero_point, -128, 127)
                 })
                 .collect();
-            let packed = crate::testing::eights(&rows, depth);
+            let words = shifts(&any);
+            let packed = eights(&rows, depth);
             let mut output = vec![0; channels];
-            outputs(&runs, at, &packed, &table, &mut output, zero_point);
+            outputs(&runs, at, &packed, words.as_chunks().0, &mut output, zero_point);
             prop_assert_eq!(output, expected);
         }
     }
