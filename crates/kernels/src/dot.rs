@@ -13,8 +13,6 @@
 
 use crate::arch::dsp;
 use crate::arch::taps::Taps;
-#[cfg(all(target_arch = "arm", feature = "v6m"))]
-use crate::arch::v6m;
 use crate::fixed::{high_mul_round, multiply_by_quantized_multiplier};
 use core::marker::PhantomData;
 
@@ -500,60 +498,7 @@ macro_rules! finish_i8 {
     };
 }
 
-/// As [`RequantizeAnyI8`], for right shifts of 1 to 31, which the table holds as positive numbers; sums with
-/// their bias are below 2^29.
-#[derive(Clone, Copy, Debug)]
-pub struct RequantizeShiftI8(RangeI8);
-
-impl RequantizeShiftI8 {
-    /// To this zero point, between `min` and `max`.
-    #[inline(always)]
-    pub fn new(zero_point: i32, min: i32, max: i32) -> Self {
-        Self(RangeI8::new(zero_point, min, max))
-    }
-
-    /// The output's zero point.
-    #[inline(always)]
-    pub fn zero_point(&self) -> i32 {
-        self.0.zero_point
-    }
-
-    /// Narrows outputs that have the range of the type.
-    #[inline(always)]
-    pub fn narrow(&self, output: &mut [i8]) {
-        if self.0.narrow {
-            for out in output {
-                *out = i32::from(*out).max(self.0.min).min(self.0.max) as i8;
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn scaled(sum: i32, words: &[i32; 3]) -> i32 {
-        multiply_by_quantized_multiplier(sum, words[1], words[2].wrapping_neg())
-    }
-}
-
 finish_i8!(RequantizeAnyI8);
-finish_i8! { RequantizeShiftI8
-    const FEW_TAPS: bool = cfg!(all(target_arch = "arm", feature = "v6m"));
-
-    #[cfg(all(target_arch = "arm", feature = "v6m"))]
-    #[inline(always)]
-    fn depthwise(
-        &self,
-        taps: &Taps<'_, i8>,
-        at: usize,
-        weights: &[i8],
-        words: &[[i32; 3]],
-        output: &mut [[i8; GROUP]],
-    ) -> bool {
-        let (table, _) = words.as_chunks();
-        v6m::depthwise(taps, at, weights, table, output, self.zero_point());
-        self.narrow(output.as_flattened_mut());
-        true
-    }
-}
 finish_i8! { RequantizeI8
     #[cfg(all(target_arch = "arm", feature = "dsp"))]
     #[inline(always)]
@@ -570,6 +515,9 @@ finish_i8! { RequantizeI8
         true
     }
 }
+
+mod shift;
+pub use shift::RequantizeShiftI8;
 
 /// From an f32 sum to the output: the bias first, the clamp last; NaN passes.
 #[derive(Clone, Copy, Debug)]
