@@ -354,6 +354,20 @@ macro_rules! channel {
     };
 }
 
+/// One tap: the next run, four channels of it, four weights.
+macro_rules! tap {
+    () => {
+        concat!(
+            "mov r2, r12; ldmia r2!, {{r0, r3}}; mov r12, r2;",
+            channel!("r8", "r4"),
+            channel!("r9", "r5"),
+            channel!("r10", "r6"),
+            channel!("r11", "r7"),
+            "adds r1, #4;",
+        )
+    };
+}
+
 /// Groups of four channels of a depthwise convolution.
 ///
 /// # Safety
@@ -366,17 +380,17 @@ unsafe extern "C" fn depthwise_fours(call: *mut Call) {
         enter!(),
         "2:",
         "ldr r0, [sp];",
-        "ldr r2, [r0, #4]; ldr r3, [r0, #8]; mov r12, r2; mov lr, r3;",
         "ldr r1, [r0, #0]; ldr r4, [r0, #20]; subs r1, r1, r4;",
         "adds r5, r4, #1; adds r6, r4, #2; adds r7, r4, #3;",
         "movs r2, #0; mov r8, r2; mov r9, r2; mov r10, r2; mov r11, r2;",
+        "ldr r2, [r0, #4]; ldr r3, [r0, #8]; mov r12, r2; mov lr, r3;",
+        // An odd number of taps, of 8 bytes each: half a round first.
+        "subs r3, r3, r2; lsls r3, r3, #28; bmi 4f;",
         "3:",
-        "mov r2, r12; ldmia r2!, {{r0, r3}}; mov r12, r2;",
-        channel!("r8", "r4"),
-        channel!("r9", "r5"),
-        channel!("r10", "r6"),
-        channel!("r11", "r7"),
-        "adds r1, #4; cmp r12, lr; bne 3b;",
+        tap!(),
+        "4:",
+        tap!(),
+        "cmp r12, lr; bne 3b;",
         "ldr r0, [sp]; adds r1, r1, r4; str r1, [r0, #0]; adds r4, #4; str r4, [r0, #20];",
         "mov r0, r8; mov r1, r9; mov r2, r10; mov r3, r11; push {{r0, r1, r2, r3}};",
         end_group!(48, 16),
