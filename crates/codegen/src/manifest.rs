@@ -2,7 +2,7 @@
 
 use crate::{Kernels, Options, Weights, identifier};
 use kinglet_program::Program;
-use kinglet_target::Vector;
+use kinglet_target::{Isa, Vector};
 use sha2::{Digest, Sha256};
 
 /// The printed crate's package name.
@@ -18,8 +18,9 @@ pub(crate) fn model(program: &Program, options: &Options) -> String {
         Kernels::Version(version) => format!("version = {version:?}"),
     };
     // The instructions that the kernels may use beyond those of every core of the architecture.
-    let features = match program.target.vector {
-        Vector::Dsp => ", features = [\"dsp\"]",
+    let features = match (program.target.isa, program.target.vector) {
+        (_, Vector::Dsp) => ", features = [\"dsp\"]",
+        (Isa::Armv6m, _) => ", features = [\"v6m\"]",
         _ => "",
     };
     let kernels = format!("{{ {source}{features} }}");
@@ -59,7 +60,7 @@ pub(crate) fn kernels(options: &Options) -> String {
         "# The kernels of Kinglet {}, as the tool carries them.\n# SHA-256 of the sources: {digest}\n\
          [package]\nname = \"kinglet-kernels\"\nversion = \"{}\"\nedition = \"2024\"\n\
          license = \"MIT OR Apache-2.0\"\npublish = false\n\n\
-         [features]\ndsp = []\nreflect = []\n\n\
+         [features]\ndsp = []\nreflect = []\nv6m = []\n\n\
          [dependencies]\nbytemuck = {{ version = \"1.23\", default-features = false, features = [\"min_const_generics\"] }}\n\
          libm = {{ version = \"0.2\", default-features = false }}\n",
         options.tool_version, options.tool_version

@@ -1,9 +1,11 @@
 //! Two-dimensional convolution, grouped or not: TFLite CONV_2D.
 
 use crate::Window;
+use crate::arch::v6m::{self, RUNS, Runs};
 use crate::chunks::Chunks;
 use crate::dot::{
-    self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8, Words,
+    self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8,
+    RequantizeShiftI8, Words,
 };
 use crate::window::offset;
 
@@ -74,6 +76,48 @@ conv2d_i8! {
     /// As [`Conv2dI8`], weights as [`crate::arch::dsp`] takes them. Either four divides the channels of a
     /// group, or an output has at most [`dot::PAIRS_PATCH`] inputs.
     conv2d_pairs_i8 Conv2dPairsI8 Pairs, i32
+}
+
+kernel! {
+    /// As [`Conv2dI8`] of one group, columns side by side, weights and table as [`crate::arch::v6m`] takes them.
+    /// The inputs of an output place are at most [`RUNS`] runs.
+    conv2d_eights_i8 version 1
+    params Conv2dEightsI8 {
+        /// How the window slides.
+        window: Window,
+        /// Input channels.
+        in_channels: u32,
+        /// Output channels.
+        out_channels: u32,
+        /// Zero point of the output.
+        output_zero_point: i32,
+        /// Least output.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+    }
+    operands (
+        input input: i8,
+        constant weights: i8,
+        constant channels: i32,
+        constant padding: i8,
+        output output: i8,
+    )
+}
+
+#[inline(always)]
+fn conv2d_eights_i8(
+    p: &Conv2dEightsI8,
+    input: &[i8],
+    weights: &[i8],
+    channels: &[i32],
+    padding: &[i8],
+    output: &mut [i8],
+) {
+    let finish = RequantizeShiftI8::new(p.output_zero_point, p.min, p.max);
+    let (words, _) = channels.as_chunks();
+    Shape::new(&p.window, p.in_channels, p.out_channels, 1)
+        .convolve_runs(input, weights, words, padding, output, &finish);
 }
 
 kernel! {
@@ -204,6 +248,94 @@ impl<'a> Shape<'a> {
         }
     }
 
+    /// As [`Shape::convolve`], for one group, where an output place has few runs of inputs.
+    #[inline(never)]
+    fn convolve_runs(
+        &self,
+        mut input: &[i8],
+        weights: &[i8],
+        words: &[[i32; 3]],
+        padding: &[i8],
+        output: &mut [i8],
+        finish: &RequantizeShiftI8,
+    ) {
+        let window = self.window;
+        let line_len = (window.in_width as usize).wrapping_mul(self.in_channels);
+        let image_len = (window.in_height as usize).wrapping_mul(line_len);
+        let row_len = (window.out_width as usize).wrapping_mul(self.out_channels);
+        let out_len = (window.out_height as usize).wrapping_mul(row_len);
+        let step = (window.stride_width as usize).wrapping_mul(self.in_channels);
+        let mut runs = Runs::<RUNS>::new();
+        for out_image in output.whole_chunks_mut(out_len.max(1)) {
+            let Some((image, later)) = input.split_at_checked(image_len) else { return };
+            input = later;
+            let mut row = 0u32.wrapping_sub(window.pad_top);
+            for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
+                let rows_inside = window.has_rows(row);
+                // How far the runs that were found are moved on; not to be used when one of them is in the
+                // padding.
+                let mut found: Option<usize> = None;
+                let mut column = 0u32.wrapping_sub(window.pad_left);
+                for out in out_row.whole_chunks_mut(self.out_channels) {
+                    let within = rows_inside && window.has_columns(column);
+                    let at = match found {
+                        Some(before) if within => before.wrapping_add(step),
+                        _ => {
+                            self.find(row, column, image, padding, &mut runs);
+                            0
+                        }
+                    };
+                    found = within.then_some(at);
+                    v6m::outputs(&runs, at, weights, words, out, finish.zero_point());
+                    finish.narrow(out);
+                    column = column.wrapping_add(window.stride_width);
+                }
+                row = row.wrapping_add(window.stride_height);
+            }
+        }
+    }
+
+    /// Finds the runs of inputs of one place, whose first row and column have wrapped where they are in the
+    /// padding: neighboring columns of each row.
+    #[inline(never)]
+    fn find<'v>(
+        &self,
+        mut row: u32,
+        column: u32,
+        image: &'v [i8],
+        padding: &'v [i8],
+        runs: &mut Runs<'v, RUNS>,
+    ) {
+        let window = self.window;
+        let of_channels = |columns: u32| (columns as usize).wrapping_mul(self.in_channels);
+        // Columns before the input, in it and behind it. A window beyond its right edge is all before it.
+        let before = if column < window.in_width {
+            0
+        } else {
+            0u32.wrapping_sub(column).min(window.width)
+        };
+        let left = window.width.wrapping_sub(before);
+        let first = column.wrapping_add(before);
+        let inside = left.min(window.in_width.saturating_sub(first));
+        let behind = of_channels(left.wrapping_sub(inside));
+        let (before, inside) = (of_channels(before), of_channels(inside));
+        let line_len = of_channels(window.in_width);
+        let all = of_channels(window.width);
+        let start = of_channels(first);
+        runs.clear();
+        for _ in 0..window.height {
+            if row < window.in_height {
+                let at = (row as usize).wrapping_mul(line_len).wrapping_add(start);
+                runs.push(padding, before);
+                runs.push(image.get(at..).unwrap_or(&[]), inside);
+                runs.push(padding, behind);
+            } else {
+                runs.push(padding, all);
+            }
+            row = row.wrapping_add(window.dilation_height);
+        }
+    }
+
     /// Copies the inputs of one place side by side.
     #[inline(never)]
     fn gather<T: Lane>(&self, place: Place, image: &[T], padding: &[T], patch: &mut [T]) {
@@ -318,7 +450,7 @@ impl<'a> Shape<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{bytes, interleave, naive_sum, requantize, tables, windows};
+    use crate::testing::{bytes, eights, interleave, naive_sum, requantize, shifts, tables, windows};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
@@ -387,6 +519,18 @@ mod tests {
             };
             kernel.run(&input, &packed, &any, &padding, &mut output);
             prop_assert_eq!(&output, &expected);
+
+            if groups == 1 && window.dilation_width == 1 {
+                let (eight, words) = (eights(&rows, depth), shifts(&any));
+                let kernel = Conv2dEightsI8 {
+                    window, in_channels, out_channels, output_zero_point, min, max,
+                };
+                output.fill(0);
+                kernel.run(&input, &eight, &words, &padding, &mut output);
+                prop_assert_eq!(&output, &expected);
+                kernel.run(input.get(1..).unwrap_or(&[]), &eight, &words, &padding, &mut output);
+                kernel.run(&input, eight.get(1..).unwrap_or(&[]), &words, &[], &mut output);
+            }
 
             let floats = |values: &[i8]| values.iter().map(|&v| f32::from(v)).collect::<Vec<f32>>();
             let bias: Vec<f32> = (0..out_channels).map(|o| o as f32).collect();

@@ -5,6 +5,7 @@ use crate::arch::taps::{TAPS, Taps};
 use crate::chunks::Chunks;
 use crate::dot::{
     self, ClampF32, Finish, GROUP, Interleaved, Lane, RequantizeAnyI8, RequantizeI8,
+    RequantizeShiftI8,
 };
 use crate::window::offset;
 
@@ -65,6 +66,12 @@ depthwise_conv2d_i8! {
 depthwise_conv2d_i8! {
     /// As [`DepthwiseConv2dI8`], for any multiplier.
     depthwise_conv2d_any_i8 DepthwiseConv2dAnyI8 RequantizeAnyI8
+}
+
+depthwise_conv2d_i8! {
+    /// As [`DepthwiseConv2dI8`], for at most [`TAPS`] taps and for right shifts as [`RequantizeShiftI8`] takes
+    /// them.
+    depthwise_conv2d_shift_i8 DepthwiseConv2dShiftI8 RequantizeShiftI8
 }
 
 kernel! {
@@ -209,6 +216,9 @@ impl<'a, T: Lane> Shape<'a, T> {
             );
             return;
         }
+        if F::FEW_TAPS {
+            return;
+        }
         let four = |(taps, channel): &mut (&mut Taps<'a, T>, usize), mut sums, rows: &[T]| {
             let (rows, _) = rows.as_chunks::<GROUP>();
             self.each_block(place, taps, count, rows, |taps, block| {
@@ -309,7 +319,7 @@ fn add_group<T: Lane>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{bytes, naive_sum, requantize, tables, windows};
+    use crate::testing::{bytes, naive_sum, requantize, shifts, tables, windows};
     use proptest::prelude::*;
     use std::vec::Vec;
 
@@ -363,6 +373,10 @@ mod tests {
                 window, channels, output_zero_point, min, max,
             };
             kernel.run(&input, &weights, &any, &padding, &mut output);
+            prop_assert_eq!(&output, &expected);
+            output.fill(0);
+            DepthwiseConv2dShiftI8 { window, channels, output_zero_point, min, max }
+                .run(&input, &weights, &shifts(&any), &padding, &mut output);
             prop_assert_eq!(&output, &expected);
 
             let floats = |values: &[i8]| values.iter().map(|&v| f32::from(v)).collect::<Vec<f32>>();

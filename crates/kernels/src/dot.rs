@@ -87,6 +87,9 @@ pub trait Finish<T: Lane> {
     /// Four output elements.
     fn finish_group(&self, sums: [T::Sum; GROUP], words: &[Self::Words; GROUP]) -> [T; GROUP];
 
+    /// Whether [`Finish::depthwise`] does all there is to do, and more taps than it takes do not come up.
+    const FEW_TAPS: bool = false;
+
     /// Computes channels of a depthwise convolution, four at a time, from taps, each from element `at` on;
     /// `false` when it is left to the portable loop.
     #[inline(always)]
@@ -510,6 +513,7 @@ macro_rules! finish_i8 {
         }
     };
 }
+
 finish_i8!(RequantizeAnyI8);
 finish_i8! { RequantizeI8
     #[cfg(all(target_arch = "arm", feature = "dsp"))]
@@ -527,6 +531,9 @@ finish_i8! { RequantizeI8
         true
     }
 }
+
+mod shift;
+pub use shift::RequantizeShiftI8;
 
 /// From an f32 sum to the output: the bias first, the clamp last; NaN passes.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,10 @@
 //! Matrix times vector: TFLite FULLY_CONNECTED, and CONV_2D with a window of one place.
 
+use crate::arch::v6m::{self, Runs};
 use crate::chunks::Chunks;
 use crate::dot::{
-    self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8, Words,
+    self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8,
+    RequantizeShiftI8, Words,
 };
 
 /// Declares the kernel for one form of the channel table and of the weights.
@@ -60,6 +62,46 @@ fully_connected_i8! {
 }
 
 kernel! {
+    /// As [`FullyConnectedI8`], weights and table as [`crate::arch::v6m`] takes them.
+    fully_connected_eights_i8 version 1
+    params FullyConnectedEightsI8 {
+        /// Elements of one input row.
+        inputs: u32,
+        /// Elements of one output row.
+        outputs: u32,
+        /// Zero point of the output.
+        output_zero_point: i32,
+        /// Least output, the fused activation's or the type's.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+    }
+    operands (input input: i8, constant weights: i8, constant channels: i32, output output: i8)
+}
+
+#[inline(always)]
+fn fully_connected_eights_i8(
+    p: &FullyConnectedEightsI8,
+    mut input: &[i8],
+    weights: &[i8],
+    channels: &[i32],
+    output: &mut [i8],
+) {
+    let finish = RequantizeShiftI8::new(p.output_zero_point, p.min, p.max);
+    let (words, _) = channels.as_chunks();
+    let (inputs, outputs) = (p.inputs as usize, (p.outputs as usize).max(1));
+    let mut runs = Runs::<1>::new();
+    for out in output.whole_chunks_mut(outputs) {
+        let Some((row, later)) = input.split_at_checked(inputs) else { return };
+        input = later;
+        runs.clear();
+        runs.push(row, inputs);
+        v6m::outputs(&runs, 0, weights, words, out, finish.zero_point());
+        finish.narrow(out);
+    }
+}
+
+kernel! {
     /// f32 fully connected layer. Weights are packed as [`crate::dot`] says.
     fully_connected_f32 version 1
     params FullyConnectedF32 {
@@ -109,7 +151,7 @@ fn rows<T: Lane, P: Packing<T>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{bytes, interleave, requantize, tables};
+    use crate::testing::{bytes, eights, interleave, requantize, shifts, tables};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
@@ -141,6 +183,14 @@ mod tests {
             FullyConnectedAnyI8 { inputs, outputs, output_zero_point: 3, min: -128, max: 127 }
                 .run(&input, &packed, &any, &mut output);
             prop_assert_eq!(&output, &expected);
+            let (packed, words) = (eights(&weights, inputs as usize), shifts(&any));
+            for (min, max) in [(-128, 127), (-20, 30)] {
+                FullyConnectedEightsI8 { inputs, outputs, output_zero_point: 3, min, max }
+                    .run(&input, &packed, &words, &mut output);
+                let expected: Vec<i8> =
+                    expected.iter().map(|&value| value.clamp(min as i8, max as i8)).collect();
+                prop_assert_eq!(&output, &expected);
+            }
         }
     }
 

@@ -52,10 +52,13 @@ macro_rules! kernels {
             ("arch/dsp.rs", include_str!("arch/dsp.rs")),
             ("arch/mod.rs", include_str!("arch/mod.rs")),
             ("arch/taps.rs", include_str!("arch/taps.rs")),
+            ("arch/v6m.rs", include_str!("arch/v6m.rs")),
+            ("arch/v6m/instructions.rs", include_str!("arch/v6m/instructions.rs")),
             ("chunks.rs", include_str!("chunks.rs")),
             ("columns.rs", include_str!("columns.rs")),
             ("declare.rs", include_str!("declare.rs")),
             ("dot.rs", include_str!("dot.rs")),
+            ("dot/shift.rs", include_str!("dot/shift.rs")),
             ("fixed.rs", include_str!("fixed.rs")),
             ("memory.rs", include_str!("memory.rs")),
             ("reflect.rs", include_str!("reflect.rs")),
@@ -94,9 +97,11 @@ kernels! {
     copy_strided: CopyStridedI16, CopyStridedI32, CopyStridedI64, CopyStridedU8;
     fill: FillI16, FillI32, FillI64, FillU8;
     resize_nearest: ResizeNearestBytes;
-    fully_connected: FullyConnectedAnyI8, FullyConnectedF32, FullyConnectedI8, FullyConnectedPairsI8;
-    conv2d: Conv2dAnyI8, Conv2dF32, Conv2dI8, Conv2dPairsI8;
-    depthwise_conv2d: DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8;
+    fully_connected: FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8,
+        FullyConnectedPairsI8;
+    conv2d: Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8;
+    depthwise_conv2d: DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8,
+        DepthwiseConv2dShiftI8;
     lookup: LookupU8, LookupU8InPlace;
     mean: MeanF32, MeanI16, MeanI8;
     pool2d: AveragePool2dF32, AveragePool2dI8, MaxPool2dF32, MaxPool2dI8;

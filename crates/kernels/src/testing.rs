@@ -1,6 +1,7 @@
 //! What the property tests of several kernels share: seeded data, windows, plain sums.
 
 use crate::Window;
+use crate::arch::v6m::padded;
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -127,5 +128,30 @@ pub(crate) fn interleave<T: Copy>(rows: &[T], depth: usize) -> Vec<T> {
         })
         .collect();
     packed.extend_from_slice(rest);
+    packed
+}
+
+/// A table for any multiplier whose shifts are to the right, as [`crate::arch::v6m`] takes it.
+pub(crate) fn shifts(any: &[i32]) -> Vec<i32> {
+    let words = any.as_chunks().0.iter();
+    let mut table: Vec<i32> =
+        words.flat_map(|&[bias, multiplier, shift]| [bias, multiplier, -shift]).collect();
+    table.resize(padded(table.len() / 3) * 3, 1);
+    table
+}
+
+/// Rows packed as [`crate::arch::v6m`] says.
+pub(crate) fn eights(rows: &[i8], depth: usize) -> Vec<i8> {
+    let channels = rows.len() / depth.max(1);
+    let mut packed = Vec::new();
+    let mut first = 0;
+    while first < channels {
+        let at_once = if channels - first >= 8 { 8 } else { 4 };
+        for k in 0..depth {
+            let of = |c: usize| if c < channels { rows[c * depth + k] } else { 0 };
+            packed.extend((first..first + at_once).map(|c| of(c) ^ i8::MIN));
+        }
+        first += at_once;
+    }
     packed
 }

@@ -30,6 +30,28 @@ crate::params! {
     }
 }
 
+impl Window {
+    /// Whether a window whose first column is this one, wrapped where it is in the padding, has all its columns
+    /// in the input.
+    #[inline(always)]
+    pub(crate) fn has_columns(&self, first: u32) -> bool {
+        inside(first, self.width, self.dilation_width, self.in_width)
+    }
+
+    /// As [`Window::has_columns`], for rows.
+    #[inline(always)]
+    pub(crate) fn has_rows(&self, first: u32) -> bool {
+        inside(first, self.height, self.dilation_height, self.in_height)
+    }
+}
+
+/// Whether so many taps, the first one at `first`, are in an input of this length.
+#[inline(always)]
+fn inside(first: u32, taps: u32, dilation: u32, len: u32) -> bool {
+    let last = taps.wrapping_sub(1).wrapping_mul(dilation);
+    first < len && first.checked_add(last).is_some_and(|last| last < len)
+}
+
 /// A row or column as an offset into a slice: one that wrapped, in the padding before the input, wraps
 /// at the width of a pointer too.
 #[inline(always)]

@@ -10,8 +10,9 @@ use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier}
 use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
+use kinglet_kernels::arch::v6m::RUNS;
 use kinglet_kernels::dot::PAIRS_PATCH;
-use kinglet_kernels::{Conv2dAnyI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Window};
+use kinglet_kernels::{Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Window};
 use std::sync::Arc;
 
 operator! {
@@ -350,16 +351,25 @@ pub(crate) fn lower_i8(
         kernel;
     let (groups_len, outputs) = (groups.max(1) as usize, out_channels.max(1) as usize);
     let depth = rows.len() / outputs;
+    // On ARMv6-M runs of inputs are taken where they lie.
+    let runs_a_row = if window.width <= window.in_width { 2 } else { 3 };
+    let few = groups == 1
+        && window.dilation_width == 1
+        && (window.height as usize).saturating_mul(runs_a_row) <= RUNS;
     // What is not gathered comes in runs of the channels of a group.
     let whole_blocks = (in_channels as usize / groups_len).is_multiple_of(4) || depth <= PAIRS_PATCH;
     let (layout, weights) =
-        pack::weights_i8(cx, channels, rows, depth, outputs / groups_len, whole_blocks);
-    let table = channels.constant(cx, 2);
+        pack::weights_i8(cx, channels, rows, depth, outputs / groups_len, whole_blocks, few);
+    let table = channels.constant_for(cx, layout, 2);
     let padding = cx.constant("padding", "", None, ConstantData::I8(padding));
     let args = [Arg::Input(0), weights, table, padding, Arg::Output(0)];
     match layout {
         Layout::Pairs => cx.call(
             Conv2dPairsI8 { window, in_channels, out_channels, groups, output_zero_point, min, max },
+            &args,
+        ),
+        Layout::Eights => cx.call(
+            Conv2dEightsI8 { window, in_channels, out_channels, output_zero_point, min, max },
             &args,
         ),
         Layout::Interleaved if channels.any => cx.call(

@@ -5,13 +5,14 @@ use crate::conv2d::{lower_i8, refuse_infinite};
 use crate::eval::{Evaluation, elements};
 use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
-use crate::pack::{self, Channels};
+use crate::pack::{self, Channels, Layout};
 use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
 use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
+use kinglet_kernels::arch::taps::TAPS;
 use kinglet_kernels::{
-    Conv2dF32, Conv2dI8, DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8, Window,
+    Conv2dF32, Conv2dI8, DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8, DepthwiseConv2dShiftI8, Window,
 };
 use std::sync::Arc;
 
@@ -266,10 +267,16 @@ impl Op for DepthwiseConv2d {
                 }
                 let packed = ConstantData::I8(pack::interleave(&rows, sizes.taps));
                 let weights = cx.constant("weights", packing, Some(1), packed);
-                let table = channel_table.constant(cx, 2);
+                let shifts = sizes.taps <= TAPS && channel_table.for_eights(cx);
+                let layout = if shifts { Layout::Eights } else { Layout::Interleaved };
+                let table = channel_table.constant_for(cx, layout, 2);
                 let padding = cx.constant("padding", "", None, ConstantData::I8(padding));
                 let args = [Arg::Input(0), weights, table, padding, Arg::Output(0)];
-                if channel_table.any {
+                if shifts {
+                    let kernel =
+                        DepthwiseConv2dShiftI8 { window, channels, output_zero_point, min, max };
+                    cx.call(kernel, &args);
+                } else if channel_table.any {
                     let kernel =
                         DepthwiseConv2dAnyI8 { window, channels, output_zero_point, min, max };
                     cx.call(kernel, &args);

@@ -3,8 +3,10 @@
 use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::Refusal;
 use crate::quant::quantize_multiplier;
+use crate::reference;
+use kinglet_kernels::arch::v6m::{CHANNELS, FEWER, padded};
 use kinglet_kernels::dot::GROUP;
-use kinglet_target::Vector;
+use kinglet_target::{Isa, Vector};
 
 /// Packs rows of `depth` elements: groups of four rows interleaved, the rows left over as they are.
 /// The result has as many elements as the rows.
@@ -68,6 +70,24 @@ pub fn pairs(rows: &[i8], depth: usize, group_outputs: usize) -> Option<Vec<i32>
     Some(packed)
 }
 
+/// Packs rows of `depth` elements as `kinglet_kernels::arch::v6m` takes them: eight rows interleaved, then four,
+/// filled up with zeros, all with 128 added.
+pub fn eights(rows: &[i8], depth: usize) -> Vec<i8> {
+    let depth = depth.max(1);
+    let channels = rows.len() / depth;
+    let mut packed = Vec::with_capacity(padded(channels) * depth);
+    let mut first = 0;
+    while first < channels {
+        let at_once = if channels - first >= CHANNELS { CHANNELS } else { FEWER };
+        for k in 0..depth {
+            let of = |channel: usize| rows.get(channel * depth + k).copied().unwrap_or(0);
+            packed.extend((first..first + at_once).map(|channel| of(channel) ^ i8::MIN));
+        }
+        first += at_once;
+    }
+    packed
+}
+
 /// Which kernels take the weights of an int8 convolution or fully connected layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -75,10 +95,13 @@ pub enum Layout {
     Interleaved,
     /// [`pairs`]; `…PairsI8`.
     Pairs,
+    /// [`eights`], with the table of [`Channels::shifts`]; `…EightsI8`.
+    Eights,
 }
 
 /// Packs rows of `depth` weights for the target: the layout, and the constant. `channels` is their table;
-/// `whole_blocks` says that four inputs are always there at once.
+/// `whole_blocks` says that four inputs are always there at once, `few_runs` that the inputs of an output are few
+/// runs.
 pub fn weights_i8(
     cx: &mut Lower<'_>,
     channels: &Channels,
@@ -86,6 +109,7 @@ pub fn weights_i8(
     depth: usize,
     group_outputs: usize,
     whole_blocks: bool,
+    few_runs: bool,
 ) -> (Layout, Arg) {
     let vector = cx.target().vector;
     if vector == Vector::Dsp
@@ -96,6 +120,11 @@ pub fn weights_i8(
         let label = "2 channels in a number, 4 inputs a block";
         let data = ConstantData::I32(packed);
         return (Layout::Pairs, cx.constant("weights", label, Some(1), data));
+    }
+    if few_runs && channels.for_eights(cx) {
+        let data = ConstantData::I8(eights(rows, depth));
+        let label = "8 rows interleaved, then 4, 128 added";
+        return (Layout::Eights, cx.constant("weights", label, Some(1), data));
     }
     let data = ConstantData::I8(interleave_groups(rows, depth, group_outputs));
     (Layout::Interleaved, cx.constant("weights", "4 rows interleaved", Some(1), data))
@@ -108,6 +137,9 @@ pub struct Channels {
     pub words: Vec<i32>,
     /// Whether the kernel must be the one for any multiplier.
     pub any: bool,
+    /// The table with right shifts of 1 to 31, as `RequantizeShiftI8` takes it, where all shifts are such and no
+    /// sum reaches 2^29.
+    pub shifts: Option<Vec<i32>>,
 }
 
 impl Channels {
@@ -139,12 +171,20 @@ impl Channels {
         // of 0 is a scale of 0.
         let any = scales.iter().any(|&(multiplier, shift)| multiplier != 0 && shift > -2);
         let mut words = Vec::with_capacity(channels * 3);
+        let mut shifts = Some(Vec::with_capacity(channels * 3));
         for ((channel, row), (multiplier, shift)) in
             weights.chunks_exact(depth.max(1)).enumerate().zip(scales)
         {
             let sum = row.iter().fold(0i32, |sum, &w| sum.wrapping_add(i32::from(w)));
             let bias = bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0);
-            words.push(bias.wrapping_sub(input_zero_point.wrapping_mul(sum)));
+            let start = bias.wrapping_sub(input_zero_point.wrapping_mul(sum));
+            words.push(start);
+            let most: u64 = row.iter().map(|w| u64::from(w.unsigned_abs()) * 128).sum();
+            let entry = shift_entry(start, most, multiplier, shift);
+            shifts = shifts.zip(entry).map(|(mut table, entry): (Vec<i32>, _)| {
+                table.extend(entry);
+                table
+            });
             if any {
                 words.extend([multiplier, shift]);
             } else if multiplier == 0 {
@@ -153,7 +193,25 @@ impl Channels {
                 words.extend([multiplier.wrapping_mul(2), 1 << (32 + shift)]);
             }
         }
-        Ok(Self { words, any })
+        Ok(Self { words, any, shifts })
+    }
+
+    /// Whether the target's kernels are those that take [`Channels::shifts`].
+    pub fn for_eights(&self, cx: &Lower<'_>) -> bool {
+        cx.target().isa == Isa::Armv6m && self.shifts.is_some()
+    }
+
+    /// The table that goes with a layout as a constant, made from the bias at this input.
+    pub fn constant_for(&self, cx: &mut Lower<'_>, layout: Layout, bias: usize) -> Arg {
+        match (layout, &self.shifts) {
+            (Layout::Eights, Some(shifts)) => {
+                let mut words = shifts.clone();
+                words.resize(padded(words.len() / 3) * 3, 1);
+                let data = ConstantData::I32(words);
+                cx.constant("channels", "bias, multiplier, right shift", Some(bias), data)
+            }
+            _ => self.constant(cx, bias),
+        }
     }
 
     /// The table as a constant, made from the bias at this input.
@@ -165,6 +223,20 @@ impl Channels {
         };
         cx.constant("channels", packing, Some(bias), ConstantData::I32(self.words.clone()))
     }
+}
+
+/// An entry of [`Channels::shifts`] for a channel whose sums start here and move from there by `most` at most.
+fn shift_entry(start: i32, most: u64, multiplier: i32, shift: i32) -> Option<[i32; 3]> {
+    if most == 0 || multiplier == 0 {
+        // Always the same value, whose bias may be huge; beyond nine bits all values are out of range. A quarter
+        // of four times the value is the value.
+        let value = reference::multiply_by_quantized_multiplier(start, multiplier, shift);
+        let kept = if multiplier == 0 { 0 } else { 1 << 30 };
+        return Some([value.clamp(-511, 511) * 4, kept, 1]);
+    }
+    let right = shift.wrapping_neg();
+    let small = most.saturating_add(start.unsigned_abs().into()) < 1 << 29;
+    (small && (1..=31).contains(&right)).then_some([start, multiplier, right])
 }
 
 #[cfg(test)]
@@ -180,6 +252,30 @@ mod tests {
     fn four_rows_are_interleaved_and_the_rest_is_not() {
         let rows: Vec<i8> = (0..10).collect();
         assert_eq!(interleave(&rows, 2), [0, 2, 4, 6, 1, 3, 5, 7, 8, 9]);
+    }
+
+    #[test]
+    fn eight_rows_are_interleaved_then_four() {
+        let rows: Vec<i8> = (0..26).collect();
+        let packed = eights(&rows, 2);
+        let added = |weight: i8| weight ^ i8::MIN;
+        let eight = [0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15].map(added);
+        assert_eq!(packed[..16], eight);
+        assert_eq!(packed[16..24], [16, 18, 20, 22, 17, 19, 21, 23].map(added));
+        assert_eq!(packed[24..], [24, 0, 0, 0, 25, 0, 0, 0].map(added));
+    }
+
+    #[test]
+    fn right_shifts_have_a_table_of_their_own() {
+        let table = Channels::new(&[1, 2, -3, 4], 2, Some(&[10, 20]), 5, &[0.3, 0.0]).unwrap();
+        let (multiplier, shift) = quantize_multiplier(0.3);
+        assert_eq!(shift, -1);
+        assert_eq!(table.shifts.unwrap(), [10 - 15, multiplier, 1, 0, 0, 1]);
+        assert!(Channels::new(&[1], 1, None, 0, &[0.5]).unwrap().shifts.is_none());
+        // A channel that is always the same, for any bias.
+        let constant = Channels::new(&[0], 1, Some(&[1 << 30]), 0, &[2f64.powi(-24)]).unwrap();
+        assert_eq!(constant.shifts.unwrap(), [64 * 4, 1 << 30, 1]);
+        assert!(Channels::new(&[1], 1, Some(&[1 << 29]), 0, &[0.1]).unwrap().shifts.is_none());
     }
 
     #[test]

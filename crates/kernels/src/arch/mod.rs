@@ -8,3 +8,4 @@
 
 pub mod dsp;
 pub mod taps;
+pub mod v6m;

@@ -56,7 +56,7 @@ impl<'a, T: Copy> Taps<'a, T> {
     }
 
     /// Where the runs begin, how many there are, and the length of the shortest.
-    #[cfg(all(target_arch = "arm", feature = "dsp"))]
+    #[cfg(all(target_arch = "arm", any(feature = "dsp", feature = "v6m")))]
     #[inline(always)]
     pub(super) fn parts(&self) -> (*const (), usize, usize) {
         (self.runs.as_ptr().cast(), self.count, if self.count == 0 { 0 } else { self.shortest })
