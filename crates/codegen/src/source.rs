@@ -6,7 +6,7 @@ use crate::names::{comment, distinct, identifier};
 use crate::{Options, Weights};
 use kinglet_graph::{DType, Quantization, TensorType};
 use kinglet_kernels::declare::Element;
-use kinglet_program::{Buffer, Port, Program, Region};
+use kinglet_program::{Buffer, Port, Program, Step};
 use std::collections::BTreeSet;
 
 /// The library's text.
@@ -121,11 +121,16 @@ impl Printer<'_> {
         self.line("//! ```");
         self.line("//!");
         self.line("//! Memory: state first, then the arena. Steps are counted from 0.");
+        let overlap = |step: &Step| self.program.overlapping(&step.call).is_some();
+        if self.program.steps.iter().any(overlap) {
+            self.line("//! Where what is written overlaps what is read, a step goes row by row and overwrites");
+            self.line("//! only what it has read.");
+        }
         self.line("//!");
         self.line("//! | from | to | live in steps | holds |");
         self.line("//! |---:|---:|---|---|");
         let mut rows: Vec<&Buffer> = self.program.buffers.iter().collect();
-        rows.sort_by_key(|buffer| (self.start(buffer), buffer.first, buffer.bytes));
+        rows.sort_by_key(|buffer| (self.program.start(buffer), buffer.first, buffer.bytes));
         for buffer in rows {
             let mut what: Vec<String> = buffer
                 .tensors
@@ -138,7 +143,7 @@ impl Printer<'_> {
             if what.is_empty() {
                 what.push(buffer.label.clone());
             }
-            let start = self.start(buffer);
+            let start = self.program.start(buffer);
             self.line(&format!(
                 "//! | {start} | {} | {}..={} | {} |",
                 start + buffer.bytes,
@@ -336,7 +341,8 @@ impl Printer<'_> {
         self.line("    pub fn reset(&mut self) {");
         for state in &self.program.states {
             let buffer = self.program.buffer(state.buffer);
-            let (start, end) = (self.start(buffer), self.start(buffer) + buffer.bytes);
+            let (start, end) =
+                (self.program.start(buffer), self.program.start(buffer) + buffer.bytes);
             let name = comment(&state.name);
             self.line(&format!("        // State `{name}`."));
             let bytes = state.start.bytes();
@@ -424,7 +430,7 @@ impl Printer<'_> {
 
     fn range(&self, port: &Port) -> String {
         let buffer = self.program.buffer(port.buffer);
-        let start = self.start(buffer);
+        let start = self.program.start(buffer);
         format!("{start}..{}", start + port.ty.bytes())
     }
 
@@ -455,14 +461,6 @@ impl Printer<'_> {
         self.line("        self.reset();");
         self.line("        equal");
         self.line("    }");
-    }
-
-    /// Where a buffer starts in the one block.
-    fn start(&self, buffer: &Buffer) -> usize {
-        match buffer.region {
-            Region::State => buffer.offset,
-            Region::Arena => self.program.state_bytes + buffer.offset,
-        }
     }
 }
 

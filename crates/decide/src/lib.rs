@@ -26,4 +26,6 @@ pub use float::{FloatWork, float_work, needs_soft_float};
 pub use needs::{Basis, Needs, Optimize, Settings, check_bytes, parameter_bytes, predict};
 pub use peak::{PeakStep, PeakTensor, peak, step_bytes};
 pub use remedy::{Memories, Remedy, RemedyKind};
-pub use table::{CodeEstimate, CodeTable, Entry, KernelSize, Shared, StandIn, Variant, uses};
+pub use table::{
+    CodeEstimate, CodeTable, Entry, KernelSize, OVERLAPPING, Shared, StandIn, Variant, uses,
+};

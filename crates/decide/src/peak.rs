@@ -2,6 +2,7 @@
 
 use kinglet_program::{Buffer, Program, Region};
 use serde::Serialize;
+use std::ops::Range;
 
 /// The step at which the most of the arena is in use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -12,6 +13,8 @@ pub struct PeakStep {
     pub label: String,
     /// Bytes that are live then.
     pub bytes: u64,
+    /// Bytes that the step's input and output share: it overwrites what it has read.
+    pub shared: u64,
     /// What is live, the largest first.
     pub tensors: Vec<PeakTensor>,
 }
@@ -34,7 +37,14 @@ fn live(program: &Program, step: usize) -> impl Iterator<Item = &Buffer> {
     buffers.filter(|buffer| buffer.region == Region::Arena)
 }
 
-/// Bytes of the arena that are live at each step.
+/// Bytes that the input and the output of a step share, if they share any.
+fn shared(program: &Program, step: usize) -> Option<u64> {
+    let overlapping = program.overlapping(&program.steps.get(step)?.call)?;
+    let images: usize = overlapping.images.iter().map(Range::len).sum();
+    Some((images - overlapping.memory.len()) as u64)
+}
+
+/// Bytes of the arena that are live at each step; what two tensors share counts once.
 pub fn step_bytes(program: &Program) -> Vec<u64> {
     // By differences: long models have thousands of steps and buffers.
     let steps = program.steps.len().max(1);
@@ -46,9 +56,9 @@ pub fn step_bytes(program: &Program) -> Vec<u64> {
         change[last + 1] = change[last + 1].saturating_sub(bytes);
     }
     let mut sum = 0i64;
-    let sums = change.iter().take(steps).map(|step| {
-        sum = sum.saturating_add(*step);
-        u64::try_from(sum).unwrap_or(0)
+    let sums = change.iter().take(steps).enumerate().map(|(step, change)| {
+        sum = sum.saturating_add(*change);
+        u64::try_from(sum).unwrap_or(0).saturating_sub(shared(program, step).unwrap_or(0))
     });
     sums.collect()
 }
@@ -62,7 +72,8 @@ pub fn peak(program: &Program) -> Option<PeakStep> {
     let label = program.steps.get(step).map_or_else(String::new, |step| step.label.clone());
     let mut tensors: Vec<PeakTensor> = live(program, step).map(|b| describe(program, b)).collect();
     tensors.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
-    Some(PeakStep { step, label, bytes: most, tensors })
+    let shared = shared(program, step).unwrap_or(0);
+    Some(PeakStep { step, label, bytes: most, shared, tensors })
 }
 
 fn describe(program: &Program, buffer: &Buffer) -> PeakTensor {
@@ -88,8 +99,13 @@ pub(crate) fn largest_saving(program: &Program, peak: &PeakStep) -> u64 {
     };
     let sums = step_bytes(program);
     let lowered = sums.iter().enumerate().map(|(step, &bytes)| {
-        let lives = (largest.first..=largest.last).contains(&step);
-        if lives { bytes.saturating_sub(largest.bytes as u64) } else { bytes }
+        if !(largest.first..=largest.last).contains(&step) {
+            return bytes;
+        }
+        // What it shares at its first or last step stays.
+        let at_end = step == largest.first || step == largest.last;
+        let shared = if at_end { shared(program, step).unwrap_or(0) } else { 0 };
+        bytes.saturating_sub((largest.bytes as u64).saturating_sub(shared))
     });
     peak.bytes.saturating_sub(lowered.max().unwrap_or(0))
 }

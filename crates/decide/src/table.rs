@@ -144,11 +144,14 @@ fn unlikeness(one: &str, other: &str) -> usize {
 /// The longest signature; parameters beyond it are tables.
 const SIGNATURE: usize = 48;
 
+/// What the name of a kernel ends with where its input and output overlap: its code goes another way then.
+pub const OVERLAPPING: &str = "_overlapping";
+
 /// The kernels of a program, each with the signature of its parameters over all of its calls, a letter for
 /// each number: `v` when it varies, and where it is the same everywhere, the digit up to 9 (a short loop,
 /// which the compiler unrolls), `e` for a length that four divides, or `n`.
-pub fn uses(program: &Program) -> BTreeMap<&'static str, String> {
-    let mut all: BTreeMap<&'static str, Vec<Option<Vec<u8>>>> = BTreeMap::new();
+pub fn uses(program: &Program) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, Vec<Option<Vec<u8>>>> = BTreeMap::new();
     for step in &program.steps {
         let kernel = step.call.kernel.as_ref();
         let mut numbers: Vec<Option<Vec<u8>>> = Vec::new();
@@ -157,7 +160,9 @@ pub fn uses(program: &Program) -> BTreeMap<&'static str, String> {
                 numbers.push(Some(bytes.to_vec()));
             }
         });
-        let known = all.entry(kernel.declaration().name).or_insert_with(|| numbers.clone());
+        let form = if program.overlapping(&step.call).is_some() { OVERLAPPING } else { "" };
+        let name = format!("{}{form}", kernel.declaration().name);
+        let known = all.entry(name).or_insert_with(|| numbers.clone());
         for (known, number) in known.iter_mut().zip(&numbers) {
             if known != number {
                 *known = None;
@@ -328,7 +333,7 @@ impl Entry {
     /// Code and stack of a program with these kernels ([`uses`]), steps, and inputs and outputs.
     pub fn estimate(
         &self,
-        kernels: &BTreeMap<&str, String>,
+        kernels: &BTreeMap<String, String>,
         steps: usize,
         ports: usize,
     ) -> CodeEstimate {
@@ -339,7 +344,7 @@ impl Entry {
         };
         let mut parts: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
         let mut deepest = 0;
-        for (&name, signature) in kernels {
+        for (name, signature) in kernels {
             let known = self.kernels.get(name);
             if let Some(Variant(_, code, stack)) = known.and_then(|size| size.nearest(signature)) {
                 estimate.code += code;
@@ -436,8 +441,10 @@ mod tests {
         }
     }
 
-    fn estimate(kernels: &[(&'static str, &str)], steps: usize, ports: usize) -> CodeEstimate {
-        let kernels = kernels.iter().map(|(name, signature)| (*name, (*signature).to_owned()));
+    fn estimate(kernels: &[(&str, &str)], steps: usize, ports: usize) -> CodeEstimate {
+        let owned =
+            |(name, signature): &(&str, &str)| ((*name).to_owned(), (*signature).to_owned());
+        let kernels = kernels.iter().map(owned);
         entry().estimate(&kernels.collect(), steps, ports)
     }
 

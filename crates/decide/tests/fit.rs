@@ -69,13 +69,15 @@ fn region(name: &str, kind: &str, kib: u64) -> String {
 fn mem_01_the_peak_and_what_lives_then() {
     let program = chain(&[[96, 96, 3], [48, 48, 16], [24, 24, 32]]);
     let found = peak(&program).unwrap();
-    assert_eq!((found.step, found.bytes), (0, 27_648 + 36_864));
+    // The second map is overwritten while the third one is computed, two rows behind.
+    let shared = 36_864 + 18_432 - 37_632;
+    assert_eq!((found.step, found.bytes, found.shared), (1, 37_632, shared));
     assert!(found.label.contains("conv2d"));
     let tensors: Vec<_> = found.tensors.iter().map(|t| (t.name.as_str(), t.bytes)).collect();
-    assert_eq!(tensors, [("map1", 36_864), ("map0", 27_648)]);
+    assert_eq!(tensors, [("map1", 36_864), ("map2", 18_432)]);
     assert_eq!(found.tensors[0].ty, "i8[1,48,48,16]");
-    assert_eq!(step_bytes(&program), [64_512, 36_864 + 18_432]);
-    assert_eq!(program.arena_bytes, 64_512);
+    assert_eq!(step_bytes(&program), [37_440, 37_632]);
+    assert_eq!(program.arena_bytes, 37_632);
 }
 
 #[test]
@@ -154,8 +156,8 @@ fn remedies_name_what_they_save() {
     assert!(input.estimate && input.saves.ram >= report.ram.missing);
     let operator = find(RemedyKind::PeakOperator);
     // Without map1 the largest step would still hold map0.
-    assert_eq!(operator.saves.ram, 64_512 - 27_648);
-    assert!(operator.what.contains("i8[1,48,48,16] of node 0 conv2d"), "{}", operator.what);
+    assert_eq!(operator.saves.ram, 37_632 - 27_648);
+    assert!(operator.what.contains("i8[1,48,48,16] of node 1 conv2d"), "{}", operator.what);
     // Neither block has room for the arena.
     assert!(report.remedies.iter().all(|remedy| remedy.kind != RemedyKind::ArenaElsewhere));
 }
@@ -236,7 +238,7 @@ fn what_is_read_off_the_program_is_exact() {
     let program = chain(&[[96, 96, 3], [48, 48, 16], [24, 24, 32]]);
     let core = find("nucleo-f446re").unwrap().core;
     let plain = predict(&program, 5072, core, &Settings::default());
-    assert_eq!((plain.arena, plain.state, plain.weights), (64_512, 0, 5072));
+    assert_eq!((plain.arena, plain.state, plain.weights), (37_632, 0, 5072));
     let with_check =
         predict(&program, 5072, core, &Settings { check: true, ..Settings::default() });
     assert_eq!(with_check.check - plain.check, 27_648 + 18_432);

@@ -6,6 +6,7 @@
 //! bytes each time.
 
 use object::build::elf::{Builder, SectionData};
+use object::elf::{STB_GLOBAL, STB_WEAK};
 use object::read::archive::ArchiveFile;
 use object::{Object, ObjectSymbol, SymbolKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,15 @@ impl Member {
             section.delete = SUPERFLUOUS.iter().any(|prefix| name.starts_with(prefix));
         }
         builder.delete_orphans();
+        // Functions without a prologue are global in Rust's objects, under names that say crate and version: two
+        // libraries in one program have the same.
+        for symbol in &mut builder.symbols {
+            let name = String::from_utf8_lossy(&symbol.name);
+            let mangled = name.starts_with("_ZN") || name.starts_with("_R");
+            if mangled && symbol.st_bind() == STB_GLOBAL && symbol.section.is_some() {
+                symbol.set_st_info(STB_WEAK, symbol.st_type());
+            }
+        }
         // LLVM keeps the names of sections and of symbols in one table.
         if !builder.sections.iter().any(|s| matches!(s.data, SectionData::SectionString)) {
             let names = builder.sections.add();
@@ -173,7 +183,8 @@ mod tests {
 
     #[test]
     fn what_is_needed_stays_and_nothing_else() {
-        let all = [("m_run", "helper"), ("other", "helper"), ("helper", "deep"), ("deep", "m_run")];
+        let all =
+            [("m_run", "helper"), ("other", "helper"), ("helper", "_RNdeep"), ("_RNdeep", "m_run")];
         let whole = write(all.map(|(defined, wanted)| object(defined, wanted)).into()).unwrap();
         let small = slim(&whole, "m_").unwrap();
         assert_eq!(small, slim(&whole, "m_").unwrap());
@@ -183,10 +194,13 @@ mod tests {
             let file =
                 object::File::parse(member.unwrap().data(small.as_slice()).unwrap()).unwrap();
             assert!(file.section_by_name(".llvmbc").is_none());
+            for symbol in file.symbols().filter(|symbol| !symbol.is_undefined()) {
+                assert_eq!(symbol.is_weak(), symbol.name() == Ok("_RNdeep"));
+            }
             let names = file.symbols().filter(|s| !s.is_undefined() && s.is_global());
             found.extend(names.map(|symbol| symbol.name().unwrap().to_owned()));
         }
-        assert_eq!(found, ["m_run", "helper", "deep"]);
+        assert_eq!(found, ["m_run", "helper", "_RNdeep"]);
         let index: Vec<String> = archive
             .symbols()
             .unwrap()

@@ -5,7 +5,7 @@ use crate::memory::{Memory, Piece, cut};
 use kinglet_diag::{Failure, bug};
 use kinglet_kernels::declare::Role;
 use kinglet_kernels::reflect::{Kernel, Operand};
-use kinglet_program::{Buffer, BufferId, Operand as ProgramOperand, Program, Region};
+use kinglet_program::{BufferId, Operand as ProgramOperand, Overlapping, Program};
 use std::sync::Arc;
 
 /// A program with its memory. Nothing is allocated during a run but the list of operands.
@@ -24,6 +24,8 @@ struct Prepared {
     pieces: Vec<Piece>,
     constants: Vec<(usize, usize)>,
     operands: usize,
+    /// Where input and output share memory; `pieces` has neither then.
+    overlapping: Option<Overlapping>,
 }
 
 impl Machine {
@@ -98,13 +100,18 @@ impl Machine {
                     *slot = Some(Operand::Read(data.bytes()));
                 }
             }
-            cut(self.memory.bytes_mut(), &call.pieces, &mut operands)
-                .ok_or_else(|| bug(format!("operands overlap at step {}", step.label)))?;
-            let mut operands = operands
-                .into_iter()
-                .collect::<Option<Vec<_>>>()
-                .ok_or_else(|| bug(format!("an operand is missing at step {}", step.label)))?;
-            call.kernel.call(&mut operands);
+            let missing = || bug(format!("an operand is missing at step {}", step.label));
+            if let Some(Overlapping { memory, images, .. }) = call.overlapping.clone() {
+                // Input and output are no operands then, and all others are constants.
+                let constants: Vec<_> = operands.into_iter().flatten().collect();
+                let memory = self.memory.bytes_mut().get_mut(memory);
+                call.kernel.call_overlapping(memory.ok_or_else(missing)?, images, &constants);
+            } else {
+                cut(self.memory.bytes_mut(), &call.pieces, &mut operands)
+                    .ok_or_else(|| bug(format!("operands overlap at step {}", step.label)))?;
+                let operands = operands.into_iter().collect::<Option<Vec<_>>>();
+                call.kernel.call(&mut operands.ok_or_else(missing)?);
+            }
             if let Some(tap) = tap.as_mut() {
                 for report in &step.reports {
                     tap(report.tensor, self.buffer(report.buffer));
@@ -116,23 +123,15 @@ impl Machine {
 
     fn buffer(&self, id: BufferId) -> &[u8] {
         let buffer = self.program.buffer(id);
-        let start = start(&self.program, buffer);
+        let start = self.program.start(buffer);
         self.memory.bytes().get(start..start + buffer.bytes).unwrap_or(&[])
     }
 
     fn buffer_mut(&mut self, id: BufferId) -> &mut [u8] {
         let buffer = self.program.buffer(id);
-        let start = start(&self.program, buffer);
+        let start = self.program.start(buffer);
         let bytes = buffer.bytes;
         self.memory.bytes_mut().get_mut(start..start + bytes).unwrap_or(&mut [])
-    }
-}
-
-/// Where a buffer starts in the one block: state first, then the arena.
-fn start(program: &Program, buffer: &Buffer) -> usize {
-    match buffer.region {
-        Region::State => buffer.offset,
-        Region::Arena => program.state_bytes + buffer.offset,
     }
 }
 
@@ -143,6 +142,7 @@ fn prepare(program: &Program) -> Result<Vec<Prepared>, Failure> {
         if step.call.operands.len() != declaration.operands.len() {
             return Err(bug(format!("{} has the wrong number of operands", step.label)));
         }
+        let overlapping = program.overlapping(&step.call);
         let mut pieces = Vec::new();
         let mut constants = Vec::new();
         for (index, (operand, declared)) in
@@ -154,12 +154,20 @@ fn prepare(program: &Program) -> Result<Vec<Prepared>, Failure> {
                 ProgramOperand::Constant(_) => {
                     return Err(bug(format!("{} writes a constant", step.label)));
                 }
+                ProgramOperand::Buffer(_)
+                    if overlapping.as_ref().is_some_and(|both| both.operands.contains(&index)) => {}
                 ProgramOperand::Buffer(id) => {
                     let buffer = program.buffer(id);
-                    let offset = start(program, buffer);
+                    let offset = program.start(buffer);
                     pieces.push(Piece { offset, bytes: buffer.bytes, write, operand: index });
                 }
             }
+        }
+        if overlapping.is_some() && !pieces.is_empty() {
+            return Err(bug(format!(
+                "{} has more than constants beside what overlaps",
+                step.label
+            )));
         }
         pieces.sort_by_key(|piece| (piece.offset, piece.bytes));
         calls.push(Prepared {
@@ -167,6 +175,7 @@ fn prepare(program: &Program) -> Result<Vec<Prepared>, Failure> {
             pieces,
             constants,
             operands: declaration.operands.len(),
+            overlapping,
         });
     }
     Ok(calls)

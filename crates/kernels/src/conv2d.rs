@@ -7,6 +7,7 @@ use crate::dot::{
     self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8,
     RequantizeShiftI8, Words,
 };
+use crate::rows::{Image, Images, Lines, Row, Rows};
 use crate::window::offset;
 
 /// Declares the kernel for one form of the channel table and of the weights.
@@ -35,28 +36,22 @@ macro_rules! conv2d_i8 {
                 /// Greatest output.
                 max: i32,
             }
-            operands (
-                input input: i8,
-                constant weights: $Weight,
-                constant channels: i32,
-                constant padding: i8,
-                output output: i8,
-            )
+            images i8, (weights: $Weight, channels: i32, padding: i8)
+            distances |p, sizes| Lines::new(&p.window, p.in_channels as usize, p.out_channels as usize).distances::<i8>(&p.window, sizes)
         }
 
         #[inline(always)]
         fn $name(
             p: &$Params,
-            input: &[i8],
+            images: Images<'_, i8>,
             weights: &[$Weight],
             channels: &[i32],
             padding: &[i8],
-            output: &mut [i8],
         ) {
             let finish = <$Packing as Packing<i8>>::Finish::new(p.output_zero_point, p.min, p.max);
             let (words, _) = channels.as_chunks();
             Shape::new(&p.window, p.in_channels, p.out_channels, p.groups)
-                .convolve::<_, $Packing>(input, weights, words, padding, output, &finish);
+                .convolve::<_, $Packing>(images, weights, words, padding, &finish);
         }
     };
 }
@@ -96,28 +91,22 @@ kernel! {
         /// Greatest output.
         max: i32,
     }
-    operands (
-        input input: i8,
-        constant weights: i8,
-        constant channels: i32,
-        constant padding: i8,
-        output output: i8,
-    )
+    images i8, (weights: i8, channels: i32, padding: i8)
+    distances |p, sizes| Lines::new(&p.window, p.in_channels as usize, p.out_channels as usize).distances::<i8>(&p.window, sizes)
 }
 
 #[inline(always)]
 fn conv2d_eights_i8(
     p: &Conv2dEightsI8,
-    input: &[i8],
+    images: Images<'_, i8>,
     weights: &[i8],
     channels: &[i32],
     padding: &[i8],
-    output: &mut [i8],
 ) {
     let finish = RequantizeShiftI8::new(p.output_zero_point, p.min, p.max);
     let (words, _) = channels.as_chunks();
     Shape::new(&p.window, p.in_channels, p.out_channels, 1)
-        .convolve_runs(input, weights, words, padding, output, &finish);
+        .convolve_runs(images, weights, words, padding, &finish);
 }
 
 kernel! {
@@ -137,27 +126,21 @@ kernel! {
         /// Greatest output.
         max: f32,
     }
-    operands (
-        input input: f32,
-        constant weights: f32,
-        constant bias: f32,
-        constant padding: f32,
-        output output: f32,
-    )
+    images f32, (weights: f32, bias: f32, padding: f32)
+    distances |p, sizes| Lines::new(&p.window, p.in_channels as usize, p.out_channels as usize).distances::<f32>(&p.window, sizes)
 }
 
 #[inline(always)]
 fn conv2d_f32(
     p: &Conv2dF32,
-    input: &[f32],
+    images: Images<'_, f32>,
     weights: &[f32],
     bias: &[f32],
     padding: &[f32],
-    output: &mut [f32],
 ) {
     let finish = ClampF32 { min: p.min, max: p.max };
     Shape::new(&p.window, p.in_channels, p.out_channels, p.groups)
-        .convolve::<_, Interleaved<ClampF32>>(input, weights, bias, padding, output, &finish);
+        .convolve::<_, Interleaved<ClampF32>>(images, weights, bias, padding, &finish);
 }
 
 struct Shape<'a> {
@@ -197,53 +180,46 @@ impl<'a> Shape<'a> {
     }
 
     #[inline(always)]
+    fn lines(&self) -> Lines {
+        Lines::new(self.window, self.in_channels, self.out_channels)
+    }
+
+    #[inline(always)]
     fn convolve<T: Lane, P: Packing<T>>(
         &self,
-        mut input: &[T],
+        images: Images<'_, T>,
         weights: &[P::Weight],
         words: &[Words<T, P>],
         padding: &[T],
-        output: &mut [T],
         finish: &P::Finish,
     ) {
         let window = self.window;
-        let image_len = (window.in_height as usize)
-            .wrapping_mul(window.in_width as usize)
-            .wrapping_mul(self.in_channels);
-        let row_len = (window.out_width as usize).wrapping_mul(self.out_channels);
-        let out_len = (window.out_height as usize).wrapping_mul(row_len);
         let mut buffer = P::PATCH;
-        for out_image in output.whole_chunks_mut(out_len.max(1)) {
-            let Some((image, later)) = input.split_at_checked(image_len) else { return };
-            input = later;
-            let mut row = 0u32.wrapping_sub(window.pad_top);
-            for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
-                let mut column = 0u32.wrapping_sub(window.pad_left);
-                for pixel in out_row.whole_chunks_mut(self.out_channels) {
-                    let mut place = Place { row, column, channel: 0 };
-                    let (mut weights, mut words) = (weights, words);
-                    for out in pixel.whole_chunks_mut(self.group_outputs) {
-                        match buffer.as_mut().get_mut(..self.depth.next_multiple_of(P::BLOCK)) {
-                            Some(patch) => {
-                                self.gather(place, image, padding, patch);
-                                dot::outputs::<T, P>(patch, weights, words, out, finish);
-                            }
-                            None => self.outputs::<T, P>(
-                                place, image, padding, weights, words, out, finish,
-                            ),
+        let mut rows = Rows::new(images, window, self.lines());
+        while let Some(Row { image, first: row, output }) = rows.next() {
+            let mut column = 0u32.wrapping_sub(window.pad_left);
+            for pixel in output.whole_chunks_mut(self.out_channels) {
+                let mut place = Place { row, column, channel: 0 };
+                let (mut weights, mut words) = (weights, words);
+                for out in pixel.whole_chunks_mut(self.group_outputs) {
+                    match buffer.as_mut().get_mut(..self.depth.next_multiple_of(P::BLOCK)) {
+                        Some(patch) => {
+                            self.gather(place, image, padding, patch);
+                            dot::outputs::<T, P>(patch, weights, words, out, finish);
                         }
-                        place.channel = place.channel.wrapping_add(self.group_channels);
-                        let of_group = P::group_len(self.depth)
-                            .wrapping_mul(self.group_outputs / dot::GROUP)
-                            .wrapping_add(
-                                P::row_len(self.depth).wrapping_mul(self.group_outputs % dot::GROUP),
-                            );
-                        weights = weights.get(of_group..).unwrap_or(&[]);
-                        words = words.get(self.group_outputs..).unwrap_or(&[]);
+                        None => self
+                            .outputs::<T, P>(place, image, padding, weights, words, out, finish),
                     }
-                    column = column.wrapping_add(window.stride_width);
+                    place.channel = place.channel.wrapping_add(self.group_channels);
+                    let of_group = P::group_len(self.depth)
+                        .wrapping_mul(self.group_outputs / dot::GROUP)
+                        .wrapping_add(
+                            P::row_len(self.depth).wrapping_mul(self.group_outputs % dot::GROUP),
+                        );
+                    weights = weights.get(of_group..).unwrap_or(&[]);
+                    words = words.get(self.group_outputs..).unwrap_or(&[]);
                 }
-                row = row.wrapping_add(window.stride_height);
+                column = column.wrapping_add(window.stride_width);
             }
         }
     }
@@ -252,45 +228,34 @@ impl<'a> Shape<'a> {
     #[inline(never)]
     fn convolve_runs(
         &self,
-        mut input: &[i8],
+        images: Images<'_, i8>,
         weights: &[i8],
         words: &[[i32; 3]],
         padding: &[i8],
-        output: &mut [i8],
         finish: &RequantizeShiftI8,
     ) {
         let window = self.window;
-        let line_len = (window.in_width as usize).wrapping_mul(self.in_channels);
-        let image_len = (window.in_height as usize).wrapping_mul(line_len);
-        let row_len = (window.out_width as usize).wrapping_mul(self.out_channels);
-        let out_len = (window.out_height as usize).wrapping_mul(row_len);
         let step = (window.stride_width as usize).wrapping_mul(self.in_channels);
-        let mut runs = Runs::<RUNS>::new();
-        for out_image in output.whole_chunks_mut(out_len.max(1)) {
-            let Some((image, later)) = input.split_at_checked(image_len) else { return };
-            input = later;
-            let mut row = 0u32.wrapping_sub(window.pad_top);
-            for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
-                let rows_inside = window.has_rows(row);
-                // How far the runs that were found are moved on; not to be used when one of them is in the
-                // padding.
-                let mut found: Option<usize> = None;
-                let mut column = 0u32.wrapping_sub(window.pad_left);
-                for out in out_row.whole_chunks_mut(self.out_channels) {
-                    let within = rows_inside && window.has_columns(column);
-                    let at = match found {
-                        Some(before) if within => before.wrapping_add(step),
-                        _ => {
-                            self.find(row, column, image, padding, &mut runs);
-                            0
-                        }
-                    };
-                    found = within.then_some(at);
-                    v6m::outputs(&runs, at, weights, words, out, finish.zero_point());
-                    finish.narrow(out);
-                    column = column.wrapping_add(window.stride_width);
-                }
-                row = row.wrapping_add(window.stride_height);
+        let mut rows = Rows::new(images, window, self.lines());
+        while let Some(Row { image, first: row, output }) = rows.next() {
+            let mut runs = Runs::<RUNS>::new();
+            let rows_inside = window.has_rows(row, image.height);
+            // How far the runs that were found are moved on; not to be used when one of them is in the padding.
+            let mut found: Option<usize> = None;
+            let mut column = 0u32.wrapping_sub(window.pad_left);
+            for out in output.whole_chunks_mut(self.out_channels) {
+                let within = rows_inside && window.has_columns(column);
+                let at = match found {
+                    Some(before) if within => before.wrapping_add(step),
+                    _ => {
+                        self.find(row, column, image, padding, &mut runs);
+                        0
+                    }
+                };
+                found = within.then_some(at);
+                v6m::outputs(&runs, at, weights, words, out, finish.zero_point());
+                finish.narrow(out);
+                column = column.wrapping_add(window.stride_width);
             }
         }
     }
@@ -302,7 +267,7 @@ impl<'a> Shape<'a> {
         &self,
         mut row: u32,
         column: u32,
-        image: &'v [i8],
+        image: Image<'v, i8>,
         padding: &'v [i8],
         runs: &mut Runs<'v, RUNS>,
     ) {
@@ -324,10 +289,10 @@ impl<'a> Shape<'a> {
         let start = of_channels(first);
         runs.clear();
         for _ in 0..window.height {
-            if row < window.in_height {
+            if row < image.height {
                 let at = (row as usize).wrapping_mul(line_len).wrapping_add(start);
                 runs.push(padding, before);
-                runs.push(image.get(at..).unwrap_or(&[]), inside);
+                runs.push(image.values.get(at..).unwrap_or(&[]), inside);
                 runs.push(padding, behind);
             } else {
                 runs.push(padding, all);
@@ -338,7 +303,7 @@ impl<'a> Shape<'a> {
 
     /// Copies the inputs of one place side by side.
     #[inline(never)]
-    fn gather<T: Lane>(&self, place: Place, image: &[T], padding: &[T], patch: &mut [T]) {
+    fn gather<T: Lane>(&self, place: Place, image: Image<'_, T>, padding: &[T], patch: &mut [T]) {
         // No `copy_from_slice`: the runs are short, and a general `memcpy` is larger than this kernel.
         let mut left = patch;
         self.each_segment(place, image, padding, |segment| {
@@ -366,7 +331,7 @@ impl<'a> Shape<'a> {
     fn outputs<T: Lane, P: Packing<T>>(
         &self,
         place: Place,
-        image: &[T],
+        image: Image<'_, T>,
         padding: &[T],
         weights: &[P::Weight],
         words: &[Words<T, P>],
@@ -401,7 +366,7 @@ impl<'a> Shape<'a> {
     fn each_segment<T>(
         &self,
         place: Place,
-        image: &[T],
+        image: Image<'_, T>,
         padding: &[T],
         mut visit: impl FnMut(&[T]),
     ) {
@@ -419,12 +384,12 @@ impl<'a> Shape<'a> {
         for _ in 0..window.height {
             let (mut left, mut start, mut column) = (window.width, row_start, place.column);
             while left > 0 {
-                let inside = row < window.in_height && column < window.in_width;
+                let inside = row < image.height && column < window.in_width;
                 let run = if !adjacent {
                     1
                 } else if inside {
                     left.min(window.in_width.wrapping_sub(column))
-                } else if row < window.in_height {
+                } else if row < image.height {
                     // Up to the first column of the input; far more where the window is beyond it.
                     left.min(0u32.wrapping_sub(column))
                 } else {
@@ -432,7 +397,7 @@ impl<'a> Shape<'a> {
                 };
                 let len = (run as usize).wrapping_mul(self.group_channels);
                 let values = if inside {
-                    image.get(start..start.wrapping_add(len))
+                    image.values.get(start..start.wrapping_add(len))
                 } else {
                     padding.get(..len)
                 };
@@ -450,7 +415,9 @@ impl<'a> Shape<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{bytes, eights, interleave, naive_sum, requantize, shifts, tables, windows};
+    use crate::testing::{
+        bytes, eights, interleave, naive_sum, overlapping, requantize, shifts, tables, windows,
+    };
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
@@ -510,6 +477,15 @@ mod tests {
             let mut output = vec![0; expected.len()];
             kernel.run(&input, &packed, &plain, &padding, &mut output);
             prop_assert_eq!(&output, &expected);
+            let first = &expected[..places * outputs];
+            let distances = Lines::new(&window, channels, outputs)
+                .distances::<i8>(&window, [image as u64, first.len() as u64])
+                .unwrap();
+            let both = overlapping(distances, &input[..image], first, |memory, from, to| {
+                kernel.run_overlapping(memory, from, to, &packed, &plain, &padding);
+            });
+            prop_assert_eq!(&both[0], first);
+            prop_assert_eq!(&both[1], first);
 
             let Conv2dI8 {
                 window, in_channels, out_channels, groups, output_zero_point, min, max,
@@ -528,6 +504,11 @@ mod tests {
                 output.fill(0);
                 kernel.run(&input, &eight, &words, &padding, &mut output);
                 prop_assert_eq!(&output, &expected);
+                let both = overlapping(distances, &input[..image], first, |memory, from, to| {
+                    kernel.run_overlapping(memory, from, to, &eight, &words, &padding);
+                });
+                prop_assert_eq!(&both[0], first);
+                prop_assert_eq!(&both[1], first);
                 kernel.run(input.get(1..).unwrap_or(&[]), &eight, &words, &padding, &mut output);
                 kernel.run(&input, eight.get(1..).unwrap_or(&[]), &words, &[], &mut output);
             }

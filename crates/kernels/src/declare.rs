@@ -91,6 +91,10 @@ pub struct Declaration {
 /// Declares a kernel. See the module text; `fully_connected.rs` is the example to copy.
 ///
 /// Operand roles are written `input` (read), `output` (written), `inout`, `constant`, `scratch`.
+///
+/// A kernel that goes through images row by row has `images` of an element type, constants and what
+/// [`crate::reflect::Kernel::distances`] gives in place of `operands`: input, constants and output are its
+/// operands, and its function gets [`crate::rows::Images`] in place of input and output.
 #[macro_export]
 macro_rules! kernel {
     (
@@ -99,9 +103,10 @@ macro_rules! kernel {
         params $Params:ident { $( $(#[$field_doc:meta])* $field:ident : $field_type:ty ),* $(,)? }
         operands ( $( $role:ident $operand:ident : $element:ty ),* $(,)? )
     ) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq)]
-        pub struct $Params { $( $(#[$field_doc])* pub $field: $field_type ),* }
+        $crate::params! {
+            $(#[$doc])*
+            $Params { $( $(#[$field_doc])* $field : $field_type ),* }
+        }
 
         impl $Params {
             /// Computes, by the one shared copy of this kernel in the program.
@@ -117,6 +122,111 @@ macro_rules! kernel {
             }
         }
 
+        $crate::declared! {
+            $name version $version $Params ( $( $role $operand : $element ),* )
+
+            fn call(&self, operands: &mut [$crate::reflect::Operand<'_>]) {
+                if let [$($operand),*] = operands {
+                    $name(self, $( $crate::operand_view!($role $operand $element) ),*);
+                }
+            }
+        }
+    };
+    (
+        $(#[$doc:meta])*
+        $name:ident version $version:literal
+        params $Params:ident { $( $(#[$field_doc:meta])* $field:ident : $field_type:ty ),* $(,)? }
+        images $element:ty, ( $( $operand:ident : $constant:ty ),* ) distances |$p:ident, $sizes:ident| $distances:expr
+    ) => {
+        $crate::params! {
+            $(#[$doc])*
+            $Params { $( $(#[$field_doc])* $field : $field_type ),* }
+        }
+
+        impl $Params {
+            /// Computes, by the one shared copy of this kernel in the program.
+            #[inline(never)]
+            pub fn run(
+                &self,
+                input: &[$element],
+                $( $operand: &[$constant], )*
+                output: &mut [$element],
+            ) {
+                $name(self, $crate::rows::Images::Apart { input, output }, $($operand),*);
+            }
+
+            /// Computes, inlined where it is called, so that constant parameters fold.
+            #[inline(always)]
+            pub fn run_inlined(
+                &self,
+                input: &[$element],
+                $( $operand: &[$constant], )*
+                output: &mut [$element],
+            ) {
+                $name(self, $crate::rows::Images::Apart { input, output }, $($operand),*);
+            }
+
+            /// Computes where the output lies over the input, both in `memory`, by one shared copy: what is
+            /// overwritten has been read.
+            #[inline(never)]
+            pub fn run_overlapping(
+                &self,
+                memory: &mut [$element],
+                input: core::ops::Range<usize>,
+                output: core::ops::Range<usize>,
+                $( $operand: &[$constant], )*
+            ) {
+                let images = $crate::rows::Images::Overlapping { memory, input, output };
+                $name(self, images, $($operand),*);
+            }
+        }
+
+        $crate::declared! {
+            $name version $version $Params
+            ( input input: $element, $( constant $operand : $constant, )* output output: $element )
+
+            fn call(&self, operands: &mut [$crate::reflect::Operand<'_>]) {
+                if let [input, $( $operand, )* output] = operands {
+                    let (input, output) = (input.read(), output.write());
+                    let images = $crate::rows::Images::Apart { input, output };
+                    $name(self, images, $( $operand.read::<$constant>() ),*);
+                }
+            }
+
+            fn distances(&self, $sizes: [u64; 2]) -> Option<$crate::rows::Distances> {
+                let $p = self;
+                $distances
+            }
+
+            fn call_overlapping(
+                &self,
+                memory: &mut [u8],
+                [input, output]: [core::ops::Range<usize>; 2],
+                constants: &[$crate::reflect::Operand<'_>],
+            ) {
+                if let [$( $operand ),*] = constants {
+                    let memory = $crate::memory::view_mut::<$element>(memory);
+                    let elements = |bytes: core::ops::Range<usize>| {
+                        bytes.start / size_of::<$element>()..bytes.end / size_of::<$element>()
+                    };
+                    let (input, output) = (elements(input), elements(output));
+                    let images = $crate::rows::Images::Overlapping { memory, input, output };
+                    $name(self, images, $( $operand.read::<$constant>() ),*);
+                }
+            }
+        }
+    };
+}
+
+/// What a host knows of a kernel: its declaration, and the calls that it is given.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! declared {
+    (
+        $name:ident version $version:literal $Params:ident
+        ( $( $role:ident $operand:ident : $element:ty ),* )
+        $($call:item)*
+    ) => {
         #[cfg(feature = "reflect")]
         impl $crate::reflect::Kernel for $Params {
             fn declaration(&self) -> &'static $crate::declare::Declaration {
@@ -131,11 +241,7 @@ macro_rules! kernel {
                 $crate::reflect::Field::encode(self, out);
             }
 
-            fn call(&self, operands: &mut [$crate::reflect::Operand<'_>]) {
-                if let [$($operand),*] = operands {
-                    $name(self, $( $crate::operand_view!($role $operand $element) ),*);
-                }
-            }
+            $($call)*
         }
 
         #[cfg(feature = "reflect")]
@@ -152,8 +258,6 @@ macro_rules! kernel {
                     } ),* ],
                 };
         }
-
-        $crate::fields!($Params { $($field),* });
     };
 }
 

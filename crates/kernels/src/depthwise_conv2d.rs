@@ -7,6 +7,7 @@ use crate::dot::{
     self, ClampF32, Finish, GROUP, Interleaved, Lane, RequantizeAnyI8, RequantizeI8,
     RequantizeShiftI8,
 };
+use crate::rows::{Image, Images, Lines, Row, Rows};
 use crate::window::offset;
 
 /// Declares the kernel for one form of the channel table.
@@ -31,28 +32,22 @@ macro_rules! depthwise_conv2d_i8 {
                 /// Greatest output.
                 max: i32,
             }
-            operands (
-                input input: i8,
-                constant weights: i8,
-                constant words: i32,
-                constant padding: i8,
-                output output: i8,
-            )
+            images i8, (weights: i8, words: i32, padding: i8)
+            distances |p, sizes| Lines::new(&p.window, p.channels as usize, p.channels as usize).distances::<i8>(&p.window, sizes)
         }
 
         #[inline(always)]
         fn $name(
             p: &$Params,
-            input: &[i8],
+            images: Images<'_, i8>,
             weights: &[i8],
             words: &[i32],
             padding: &[i8],
-            output: &mut [i8],
         ) {
             let finish = $Finish::new(p.output_zero_point, p.min, p.max);
             let (words, _) = words.as_chunks();
             Shape { window: &p.window, channels: p.channels as usize, padding }
-                .convolve(input, weights, words, output, &finish);
+                .convolve(images, weights, words, &finish);
         }
     };
 }
@@ -87,27 +82,21 @@ kernel! {
         /// Greatest output.
         max: f32,
     }
-    operands (
-        input input: f32,
-        constant weights: f32,
-        constant bias: f32,
-        constant padding: f32,
-        output output: f32,
-    )
+    images f32, (weights: f32, bias: f32, padding: f32)
+    distances |p, sizes| Lines::new(&p.window, p.channels as usize, p.channels as usize).distances::<f32>(&p.window, sizes)
 }
 
 #[inline(always)]
 fn depthwise_conv2d_f32(
     p: &DepthwiseConv2dF32,
-    input: &[f32],
+    images: Images<'_, f32>,
     weights: &[f32],
     bias: &[f32],
     padding: &[f32],
-    output: &mut [f32],
 ) {
     let finish = ClampF32 { min: p.min, max: p.max };
     Shape { window: &p.window, channels: p.channels as usize, padding }
-        .convolve(input, weights, bias, output, &finish);
+        .convolve(images, weights, bias, &finish);
 }
 
 struct Shape<'a, T> {
@@ -116,66 +105,48 @@ struct Shape<'a, T> {
     padding: &'a [T],
 }
 
-/// One output place: an image, and the first row and column of its window there, which have wrapped
-/// when they are in the padding.
+/// One output place: the rows it reads, and the first row and column of its window there, which have
+/// wrapped when they are in the padding.
 #[derive(Clone, Copy)]
 struct Place<'a, T> {
-    image: &'a [T],
+    image: Image<'a, T>,
     row: u32,
     column: u32,
 }
 
-impl<'a, T: Lane> Shape<'a, T> {
+impl<T: Lane> Shape<'_, T> {
     #[inline(always)]
     fn convolve<F: Finish<T>>(
         &self,
-        mut input: &'a [T],
+        images: Images<'_, T>,
         weights: &[T],
         words: &[F::Words],
-        output: &mut [T],
         finish: &F,
     ) {
         let window = self.window;
         let channels = self.channels.max(1);
-        let image_len = (window.in_height as usize)
-            .wrapping_mul(window.in_width as usize)
-            .wrapping_mul(channels);
-        let row_len = (window.out_width as usize).wrapping_mul(channels);
-        let out_len = (window.out_height as usize).wrapping_mul(row_len);
         let step = (window.stride_width as usize).wrapping_mul(channels);
-        // Rows and columns from the first tap to the last.
-        let reach = |taps: u32, dilation: u32| taps.wrapping_sub(1).wrapping_mul(dilation);
-        let last_row = reach(window.height, window.dilation_height);
-        let last_column = reach(window.width, window.dilation_width);
-        let inside = |first: u32, last: u32, len: u32| {
-            first < len && first.checked_add(last).is_some_and(|last| last < len)
-        };
-        let mut taps = Taps::new();
-        for out_image in output.whole_chunks_mut(out_len.max(1)) {
-            let Some((image, later)) = input.split_at_checked(image_len) else { return };
-            input = later;
-            let mut row = 0u32.wrapping_sub(window.pad_top);
-            for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
-                let rows_inside = inside(row, last_row, window.in_height);
-                // Where the taps are that were found, in elements before this place; not to be used when
-                // one of them is in the padding.
-                let mut found: Option<usize> = None;
-                let mut column = 0u32.wrapping_sub(window.pad_left);
-                for pixel in out_row.whole_chunks_mut(channels) {
-                    let place = Place { image, row, column };
-                    let within = rows_inside && inside(column, last_column, window.in_width);
-                    let at = match found {
-                        Some(before) if within => before.wrapping_add(step),
-                        _ => {
-                            self.find(place, 0, &mut taps);
-                            0
-                        }
-                    };
-                    found = within.then_some(at);
-                    self.outputs(place, &mut taps, at, weights, words, pixel, finish);
-                    column = column.wrapping_add(window.stride_width);
-                }
-                row = row.wrapping_add(window.stride_height);
+        let mut rows = Rows::new(images, window, Lines::new(window, channels, channels));
+        while let Some(Row { image, first: row, output }) = rows.next() {
+            let mut taps = Taps::new();
+            let rows_inside = window.has_rows(row, image.height);
+            // Where the taps are that were found, in elements before this place; not to be used when one of
+            // them is in the padding.
+            let mut found: Option<usize> = None;
+            let mut column = 0u32.wrapping_sub(window.pad_left);
+            for pixel in output.whole_chunks_mut(channels) {
+                let place = Place { image, row, column };
+                let within = rows_inside && window.has_columns(column);
+                let at = match found {
+                    Some(before) if within => before.wrapping_add(step),
+                    _ => {
+                        self.find(place, 0, &mut taps);
+                        0
+                    }
+                };
+                found = within.then_some(at);
+                self.outputs(place, &mut taps, at, weights, words, pixel, finish);
+                column = column.wrapping_add(window.stride_width);
             }
         }
     }
@@ -183,8 +154,8 @@ impl<'a, T: Lane> Shape<'a, T> {
     /// All channels of one output place, whose taps are those that were found, from element `at` on.
     #[inline(never)]
     #[expect(clippy::too_many_arguments, reason = "the operands of the kernel and what it keeps")]
-    fn outputs<F: Finish<T>>(
-        &self,
+    fn outputs<'a, F: Finish<T>>(
+        &'a self,
         place: Place<'a, T>,
         taps: &mut Taps<'a, T>,
         at: usize,
@@ -235,8 +206,8 @@ impl<'a, T: Lane> Shape<'a, T> {
 
     /// Hands out the weights of one place in as many pieces as its taps are found in, with these taps.
     #[inline(always)]
-    fn each_block<W>(
-        &self,
+    fn each_block<'a, W>(
+        &'a self,
         place: Place<'a, T>,
         taps: &mut Taps<'a, T>,
         count: usize,
@@ -259,7 +230,7 @@ impl<'a, T: Lane> Shape<'a, T> {
 
     /// Finds the inputs of the taps from number `first` on: all channels, and what follows in the row.
     #[inline(never)]
-    fn find(&self, place: Place<'a, T>, first: usize, taps: &mut Taps<'a, T>) {
+    fn find<'a>(&'a self, place: Place<'a, T>, first: usize, taps: &mut Taps<'a, T>) {
         let window = self.window;
         let step = (window.dilation_width as usize).wrapping_mul(self.channels);
         let row_len = (window.in_width as usize).wrapping_mul(self.channels);
@@ -268,8 +239,8 @@ impl<'a, T: Lane> Shape<'a, T> {
         taps.clear();
         for _ in 0..window.height {
             let start = offset(row).wrapping_mul(row_len);
-            let line = if row < window.in_height {
-                place.image.get(start..start.wrapping_add(row_len)).unwrap_or(&[])
+            let line = if row < place.image.height {
+                place.image.values.get(start..start.wrapping_add(row_len)).unwrap_or(&[])
             } else {
                 &[]
             };
@@ -319,7 +290,7 @@ fn add_group<T: Lane>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{bytes, naive_sum, requantize, shifts, tables, windows};
+    use crate::testing::{bytes, naive_sum, overlapping, requantize, shifts, tables, windows};
     use proptest::prelude::*;
     use std::vec::Vec;
 
@@ -365,6 +336,15 @@ mod tests {
             let mut output = std::vec![0; expected.len()];
             kernel.run(&input, &weights, &words, &padding, &mut output);
             prop_assert_eq!(&output, &expected);
+            let first = &expected[..out_places * channels];
+            let distances = Lines::new(&window, channels, channels)
+                .distances::<i8>(&window, [image as u64, first.len() as u64])
+                .unwrap();
+            let both = overlapping(distances, &input[..image], first, |memory, from, to| {
+                kernel.run_overlapping(memory, from, to, &weights, &words, &padding);
+            });
+            prop_assert_eq!(&both[0], first);
+            prop_assert_eq!(&both[1], first);
 
             let DepthwiseConv2dI8 {
                 window, channels, output_zero_point, min, max,

@@ -1,11 +1,11 @@
 //! Matrix times vector: TFLite FULLY_CONNECTED, and CONV_2D with a window of one place.
 
 use crate::arch::v6m::{self, Runs};
-use crate::chunks::Chunks;
 use crate::dot::{
     self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8,
     RequantizeShiftI8, Words,
 };
+use crate::rows::{Images, Vectors};
 
 /// Declares the kernel for one form of the channel table and of the weights.
 macro_rules! fully_connected_i8 {
@@ -27,20 +27,21 @@ macro_rules! fully_connected_i8 {
                 /// Greatest output.
                 max: i32,
             }
-            operands (input input: i8, constant weights: $Weight, constant channels: i32, output output: i8)
+            images i8, (weights: $Weight, channels: i32)
+            distances |p, sizes| Vectors::<i8>::distances([p.inputs, p.outputs], sizes)
         }
 
         #[inline(always)]
         fn $name(
             p: &$Params,
-            input: &[i8],
+            images: Images<'_, i8>,
             weights: &[$Weight],
             channels: &[i32],
-            output: &mut [i8],
         ) {
             let finish = <$Packing as Packing<i8>>::Finish::new(p.output_zero_point, p.min, p.max);
             let (words, _) = channels.as_chunks();
-            rows::<_, $Packing>(p.inputs, p.outputs, input, weights, words, output, &finish);
+            let vectors = Vectors::new(images, p.inputs, p.outputs);
+            each::<_, $Packing>(vectors, weights, words, &finish);
         }
     };
 }
@@ -76,26 +77,23 @@ kernel! {
         /// Greatest output.
         max: i32,
     }
-    operands (input input: i8, constant weights: i8, constant channels: i32, output output: i8)
+    images i8, (weights: i8, channels: i32)
+    distances |p, sizes| Vectors::<i8>::distances([p.inputs, p.outputs], sizes)
 }
 
 #[inline(always)]
 fn fully_connected_eights_i8(
     p: &FullyConnectedEightsI8,
-    mut input: &[i8],
+    images: Images<'_, i8>,
     weights: &[i8],
     channels: &[i32],
-    output: &mut [i8],
 ) {
     let finish = RequantizeShiftI8::new(p.output_zero_point, p.min, p.max);
     let (words, _) = channels.as_chunks();
-    let (inputs, outputs) = (p.inputs as usize, (p.outputs as usize).max(1));
-    let mut runs = Runs::<1>::new();
-    for out in output.whole_chunks_mut(outputs) {
-        let Some((row, later)) = input.split_at_checked(inputs) else { return };
-        input = later;
-        runs.clear();
-        runs.push(row, inputs);
+    let mut vectors = Vectors::new(images, p.inputs, p.outputs);
+    while let Some((row, out)) = vectors.next() {
+        let mut runs = Runs::<1>::new();
+        runs.push(row, row.len());
         v6m::outputs(&runs, 0, weights, words, out, finish.zero_point());
         finish.narrow(out);
     }
@@ -114,36 +112,31 @@ kernel! {
         /// Greatest output.
         max: f32,
     }
-    operands (input input: f32, constant weights: f32, constant bias: f32, output output: f32)
+    images f32, (weights: f32, bias: f32)
+    distances |p, sizes| Vectors::<f32>::distances([p.inputs, p.outputs], sizes)
 }
 
 #[inline(always)]
 fn fully_connected_f32(
     p: &FullyConnectedF32,
-    input: &[f32],
+    images: Images<'_, f32>,
     weights: &[f32],
     bias: &[f32],
-    output: &mut [f32],
 ) {
     let finish = ClampF32 { min: p.min, max: p.max };
-    rows::<_, Interleaved<ClampF32>>(p.inputs, p.outputs, input, weights, bias, output, &finish);
+    let vectors = Vectors::new(images, p.inputs, p.outputs);
+    each::<_, Interleaved<ClampF32>>(vectors, weights, bias, &finish);
 }
 
 /// One row after the other.
 #[inline(always)]
-fn rows<T: Lane, P: Packing<T>>(
-    inputs: u32,
-    outputs: u32,
-    mut input: &[T],
+fn each<T: Lane, P: Packing<T>>(
+    mut vectors: Vectors<'_, T>,
     weights: &[P::Weight],
     words: &[Words<T, P>],
-    output: &mut [T],
     finish: &P::Finish,
 ) {
-    let outputs = (outputs as usize).max(1);
-    for out in output.whole_chunks_mut(outputs) {
-        let Some((row, later)) = input.split_at_checked(inputs as usize) else { return };
-        input = later;
+    while let Some((row, out)) = vectors.next() {
         dot::outputs::<T, P>(row, weights, words, out, finish);
     }
 }
@@ -151,7 +144,7 @@ fn rows<T: Lane, P: Packing<T>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{bytes, eights, interleave, requantize, shifts, tables};
+    use crate::testing::{bytes, eights, interleave, overlapping, requantize, shifts, tables};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
@@ -177,9 +170,20 @@ mod tests {
             let packed = interleave(&weights, inputs);
             let (inputs, outputs) = (inputs as u32, outputs as u32);
             let mut output = vec![0; expected.len()];
-            FullyConnectedI8 { inputs, outputs, output_zero_point: 3, min: -128, max: 127 }
-                .run(&input, &packed, &plain, &mut output);
+            let kernel =
+                FullyConnectedI8 { inputs, outputs, output_zero_point: 3, min: -128, max: 127 };
+            kernel.run(&input, &packed, &plain, &mut output);
             prop_assert_eq!(&output, &expected);
+            let sizes = [input.len() as u64, expected.len() as u64];
+            if let Some(distances) = Vectors::<i8>::distances([inputs, outputs], sizes) {
+                for output in overlapping(distances, &input, &expected, |memory, input, output| {
+                    kernel.run_overlapping(memory, input, output, &packed, &plain);
+                }) {
+                    prop_assert_eq!(&output, &expected);
+                }
+            } else {
+                prop_assert_eq!(rows, 0);
+            }
             FullyConnectedAnyI8 { inputs, outputs, output_zero_point: 3, min: -128, max: 127 }
                 .run(&input, &packed, &any, &mut output);
             prop_assert_eq!(&output, &expected);

@@ -28,6 +28,7 @@ pub mod fixed;
 pub mod memory;
 #[cfg(feature = "reflect")]
 pub mod reflect;
+pub mod rows;
 #[cfg(test)]
 mod testing;
 mod window;
@@ -62,6 +63,7 @@ macro_rules! kernels {
             ("fixed.rs", include_str!("fixed.rs")),
             ("memory.rs", include_str!("memory.rs")),
             ("reflect.rs", include_str!("reflect.rs")),
+            ("rows.rs", include_str!("rows.rs")),
             ("window.rs", include_str!("window.rs")),
             $((
                 concat!(stringify!($module), ".rs"),

@@ -6,6 +6,7 @@ use crate::Window;
 use crate::chunks::Chunks;
 use crate::columns::Runs;
 use crate::fixed::clamp_f32;
+use crate::rows::{Images, Lines, Row, Rows};
 
 kernel! {
     /// int8 average: the sum divided by the number of taps inside the input, rounded half away from
@@ -21,7 +22,7 @@ kernel! {
         /// Greatest output.
         max: i32,
     }
-    operands (input input: i8, output output: i8)
+    images i8, () distances |p, sizes| Lines::new(&p.window, p.channels as usize, p.channels as usize).distances::<i8>(&p.window, sizes)
 }
 
 kernel! {
@@ -37,7 +38,7 @@ kernel! {
         /// Greatest output.
         max: f32,
     }
-    operands (input input: f32, output output: f32)
+    images f32, () distances |p, sizes| Lines::new(&p.window, p.channels as usize, p.channels as usize).distances::<f32>(&p.window, sizes)
 }
 
 kernel! {
@@ -53,7 +54,7 @@ kernel! {
         /// Greatest output.
         max: i32,
     }
-    operands (input input: i8, output output: i8)
+    images i8, () distances |p, sizes| Lines::new(&p.window, p.channels as usize, p.channels as usize).distances::<i8>(&p.window, sizes)
 }
 
 kernel! {
@@ -70,16 +71,15 @@ kernel! {
         /// Greatest output.
         max: f32,
     }
-    operands (input input: f32, output output: f32)
+    images f32, () distances |p, sizes| Lines::new(&p.window, p.channels as usize, p.channels as usize).distances::<f32>(&p.window, sizes)
 }
 
 #[inline(always)]
-fn average_pool2d_i8(p: &AveragePool2dI8, input: &[i8], output: &mut [i8]) {
+fn average_pool2d_i8(p: &AveragePool2dI8, images: Images<'_, i8>) {
     pool(
         &p.window,
         p.channels,
-        input,
-        output,
+        images,
         0i32,
         |sum, value| sum.wrapping_add(i32::from(value)),
         |sum, count| {
@@ -93,23 +93,23 @@ fn average_pool2d_i8(p: &AveragePool2dI8, input: &[i8], output: &mut [i8]) {
 }
 
 #[inline(always)]
-fn average_pool2d_f32(p: &AveragePool2dF32, input: &[f32], output: &mut [f32]) {
+fn average_pool2d_f32(p: &AveragePool2dF32, images: Images<'_, f32>) {
     let finish = |sum: f32, count: u32| clamp_f32(sum / count as f32, p.min, p.max);
-    pool(&p.window, p.channels, input, output, 0f32, |sum, value| sum + value, finish);
+    pool(&p.window, p.channels, images, 0f32, |sum, value| sum + value, finish);
 }
 
 #[inline(always)]
-fn max_pool2d_i8(p: &MaxPool2dI8, input: &[i8], output: &mut [i8]) {
+fn max_pool2d_i8(p: &MaxPool2dI8, images: Images<'_, i8>) {
     let greater = |greatest: i32, value: i8| greatest.max(i32::from(value));
     let finish = |greatest: i32, _| greatest.max(p.min).min(p.max) as i8;
-    pool(&p.window, p.channels, input, output, -128i32, greater, finish);
+    pool(&p.window, p.channels, images, -128i32, greater, finish);
 }
 
 #[inline(always)]
-fn max_pool2d_f32(p: &MaxPool2dF32, input: &[f32], output: &mut [f32]) {
+fn max_pool2d_f32(p: &MaxPool2dF32, images: Images<'_, f32>) {
     let greater = |greatest: f32, value: f32| if greatest < value { value } else { greatest };
     let finish = |greatest: f32, _| clamp_f32(greatest, p.min, p.max);
-    pool(&p.window, p.channels, input, output, f32::MIN, greater, finish);
+    pool(&p.window, p.channels, images, f32::MIN, greater, finish);
 }
 
 /// Takes the inputs under each window together, channel by channel: `start`, then each by `add`, then
@@ -118,42 +118,33 @@ fn max_pool2d_f32(p: &MaxPool2dF32, input: &[f32], output: &mut [f32]) {
 fn pool<T: Copy, S: Copy>(
     window: &Window,
     channels: u32,
-    mut input: &[T],
-    output: &mut [T],
+    images: Images<'_, T>,
     start: S,
     add: impl Fn(S, T) -> S,
     finish: impl Fn(S, u32) -> T,
 ) {
     let channels = (channels as usize).max(1);
     let row_len = (window.in_width as usize).wrapping_mul(channels);
-    let image_len = (window.in_height as usize).wrapping_mul(row_len);
-    let out_row_len = (window.out_width as usize).wrapping_mul(channels).max(1);
-    let out_len = (window.out_height as usize).wrapping_mul(out_row_len).max(1);
-    for out_image in output.whole_chunks_mut(out_len) {
-        let Some((image, later)) = input.split_at_checked(image_len) else { return };
-        input = later;
-        let mut row = 0u32.wrapping_sub(window.pad_top);
-        for out_row in out_image.whole_chunks_mut(out_row_len) {
-            let rows = Span::new(row, window.height, window.in_height);
-            let mut column = 0u32.wrapping_sub(window.pad_left);
-            for pixel in out_row.whole_chunks_mut(channels) {
-                let columns = Span::new(column, window.width, window.in_width);
-                let first = (rows.first as usize)
-                    .wrapping_mul(row_len)
-                    .wrapping_add((columns.first as usize).wrapping_mul(channels));
-                let runs = Runs {
-                    data: image,
-                    inner: channels,
-                    first,
-                    len: (columns.count as usize).wrapping_mul(channels),
-                    step: row_len,
-                    count: rows.count,
-                };
-                let taps = rows.count.wrapping_mul(columns.count);
-                runs.reduce(pixel, start, &add, |sum| finish(sum, taps));
-                column = column.wrapping_add(window.stride_width);
-            }
-            row = row.wrapping_add(window.stride_height);
+    let mut rows = Rows::new(images, window, Lines::new(window, channels, channels));
+    while let Some(Row { image, first: row, output }) = rows.next() {
+        let rows = Span::new(row, window.height, image.height);
+        let mut column = 0u32.wrapping_sub(window.pad_left);
+        for pixel in output.whole_chunks_mut(channels) {
+            let columns = Span::new(column, window.width, window.in_width);
+            let first = (rows.first as usize)
+                .wrapping_mul(row_len)
+                .wrapping_add((columns.first as usize).wrapping_mul(channels));
+            let runs = Runs {
+                data: image.values,
+                inner: channels,
+                first,
+                len: (columns.count as usize).wrapping_mul(channels),
+                step: row_len,
+                count: rows.count,
+            };
+            let taps = rows.count.wrapping_mul(columns.count);
+            runs.reduce(pixel, start, &add, |sum| finish(sum, taps));
+            column = column.wrapping_add(window.stride_width);
         }
     }
 }
@@ -177,7 +168,7 @@ impl Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{bytes, naive_sum, windows};
+    use crate::testing::{bytes, naive_sum, overlapping, windows};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
@@ -212,12 +203,29 @@ mod tests {
                     }
                 }
             }
+            let first = places * channels;
+            let distances = Lines::new(&window, channels, channels)
+                .distances::<i8>(&window, [image as u64, first as u64])
+                .unwrap();
             let channels = channels as u32;
             let mut output = vec![0; averages.len()];
             AveragePool2dI8 { window, channels, min: -100, max: 90 }.run(&input, &mut output);
             prop_assert_eq!(&output, &averages);
             MaxPool2dI8 { window, channels, min: -100, max: 90 }.run(&input, &mut output);
             prop_assert_eq!(&output, &maxima);
+            let average = AveragePool2dI8 { window, channels, min: -100, max: 90 };
+            let image = &input[..image];
+            for output in overlapping(distances, image, &averages[..first], |memory, from, to| {
+                average.run_overlapping(memory, from, to);
+            }) {
+                prop_assert_eq!(&output, &averages[..first]);
+            }
+            let maximum = MaxPool2dI8 { window, channels, min: -100, max: 90 };
+            for output in overlapping(distances, image, &maxima[..first], |memory, from, to| {
+                maximum.run_overlapping(memory, from, to);
+            }) {
+                prop_assert_eq!(&output, &maxima[..first]);
+            }
             // Fewer elements than the shape says: no panic.
             MaxPool2dI8 { window, channels, min: -100, max: 90 }
                 .run(input.get(1..).unwrap_or(&[]), &mut output);

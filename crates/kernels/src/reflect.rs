@@ -1,7 +1,9 @@
 //! Kernels as values: what a host needs to run, print and encode a call it does not know by type.
 
 use crate::declare::{Declaration, ElementType};
+use crate::rows::Distances;
 use core::fmt::{self, Write};
+use core::ops::Range;
 
 /// Untyped memory for one operand of a call.
 #[derive(Debug)]
@@ -45,6 +47,23 @@ pub trait Kernel: fmt::Debug + Send + Sync {
 
     /// Computes. The operands stand in the order of the declaration; a wrong number does nothing.
     fn call(&self, operands: &mut [Operand<'_>]);
+
+    /// How far apart its input and its output, of so many bytes, must start so that they may overlap otherwise;
+    /// `None` when the kernel cannot compute where they do.
+    fn distances(&self, _sizes: [u64; 2]) -> Option<Distances> {
+        None
+    }
+
+    /// Computes where input and output overlap, as [`Kernel::distances`] allows; both are ranges of bytes of
+    /// `memory`, and the other operands stand in the order of the declaration. A kernel that cannot do so does
+    /// nothing.
+    fn call_overlapping(
+        &self,
+        _memory: &mut [u8],
+        _images: [Range<usize>; 2],
+        _constants: &[Operand<'_>],
+    ) {
+    }
 }
 
 /// A kernel's declaration, by type.

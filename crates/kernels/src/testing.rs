@@ -2,6 +2,8 @@
 
 use crate::Window;
 use crate::arch::v6m::padded;
+use crate::rows::Distances;
+use core::ops::Range;
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -154,4 +156,28 @@ pub(crate) fn eights(rows: &[i8], depth: usize) -> Vec<i8> {
         first += at_once;
     }
     packed
+}
+
+/// Runs a kernel on one image with the output as near below the input as it may lie, then as near above, and
+/// gives both outputs. What is outside of both stays as it was.
+pub(crate) fn overlapping<T: Copy + PartialEq + std::fmt::Debug>(
+    distances: Distances,
+    image: &[T],
+    output: &[T],
+    run: impl Fn(&mut [T], Range<usize>, Range<usize>),
+) -> [Vec<T>; 2] {
+    let elements = |bytes: u64| 1 + bytes as usize / size_of::<T>();
+    let Some(&other) = image.first().or(output.first()) else { return [Vec::new(), Vec::new()] };
+    [[elements(distances.input_above), 1], [1, elements(distances.output_above)]].map(
+        |[input_at, output_at]| {
+            let input_range = input_at..input_at + image.len();
+            let output_range = output_at..output_at + output.len();
+            let end = input_range.end.max(output_range.end);
+            let mut memory = std::vec![other; end + 1];
+            memory[input_range.clone()].copy_from_slice(image);
+            run(&mut memory, input_range, output_range.clone());
+            assert_eq!([memory[0], memory[end]], [other; 2]);
+            memory[output_range].to_vec()
+        },
+    )
 }

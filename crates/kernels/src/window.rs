@@ -1,5 +1,7 @@
 //! The geometry of sliding windows: convolutions and pooling share it.
 
+use core::ops::Range;
+
 crate::params! {
     /// How a window slides over an image. Lengths in elements of the spatial grid, shape NHWC.
     Window {
@@ -38,10 +40,20 @@ impl Window {
         inside(first, self.width, self.dilation_width, self.in_width)
     }
 
-    /// As [`Window::has_columns`], for rows.
+    /// As [`Window::has_columns`], for rows of an input that has so many.
     #[inline(always)]
-    pub(crate) fn has_rows(&self, first: u32) -> bool {
-        inside(first, self.height, self.dilation_height, self.in_height)
+    pub(crate) fn has_rows(&self, first: u32, in_height: u32) -> bool {
+        inside(first, self.height, self.dilation_height, in_height)
+    }
+
+    /// The rows of the input that a window reads, from the first to the last, with those between its taps; its own
+    /// first row has wrapped where it is in the padding. Where it reads none, the range is empty.
+    #[inline(always)]
+    pub(crate) fn rows_read(&self, first: u32) -> Range<u32> {
+        let reach = self.height.wrapping_sub(1).wrapping_mul(self.dilation_height);
+        let end = first.wrapping_add(reach).wrapping_add(1);
+        let inside = |row: u32| row.cast_signed().max(0).cast_unsigned().min(self.in_height);
+        inside(first)..inside(end)
     }
 }
 

@@ -60,22 +60,28 @@ impl<'a> Fitting<'a> {
     /// # Errors
     /// What cannot be lowered, built or emulated. That it does not fit is no error.
     pub fn measure(&mut self, board: &Board) -> Result<(FitReport, Vec<Diagnostic>)> {
-        let (program, _) = self.program(board)?;
-        let measured = match measure::example(self.model, &program, board, self.settings.optimize) {
-            Err(failure)
-                if [code::REGION_OVERFLOW, code::STACK_OVERFLOW]
-                    .contains(&failure.first().code) =>
-            {
-                measure::example_without_limits(
-                    self.model,
-                    &program,
-                    board,
-                    self.settings.optimize,
-                )?
-            }
-            other => other?,
+        let (program, weights) = self.program(board)?;
+        let predicted = kinglet_decide::fit(&program, weights, board, &self.settings);
+        let optimize = self.settings.optimize;
+        let roomy = || measure::example_without_limits(self.model, &program, board, optimize);
+        let judge = |needs| kinglet_decide::judge(needs, &program, board, &self.settings);
+        // Where the stack may run into the arena, nobody knows what the example would do on the board itself.
+        let doubtful = predicted.ram.free <= predicted.ram.error;
+        let too_large = if doubtful { Some(roomy()?) } else { None }
+            .filter(|measured| judge(measured.needs.clone()).verdict != Verdict::Fits);
+        let measured = match too_large {
+            Some(measured) => measured,
+            None => match measure::example(self.model, &program, board, optimize) {
+                Err(failure)
+                    if [code::REGION_OVERFLOW, code::STACK_OVERFLOW]
+                        .contains(&failure.first().code) =>
+                {
+                    roomy()?
+                }
+                other => other?,
+            },
         };
-        let report = kinglet_decide::judge(measured.needs, &program, board, &self.settings);
+        let report = judge(measured.needs);
         Ok((self.with_remedies(report, board)?, measured.notes))
     }
 

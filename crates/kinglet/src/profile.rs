@@ -272,7 +272,11 @@ impl Sites {
                 if !found.is_empty() || !step.call.shared {
                     return found;
                 }
-                let run = format!("::{}::run", step.call.kernel.declaration().params);
+                let method = match program.overlapping(&step.call) {
+                    Some(_) => "run_overlapping",
+                    None => "run",
+                };
+                let run = format!("::{}::{method}", step.call.kernel.declaration().params);
                 named(&|name| name.starts_with("kinglet_kernels::") && name.ends_with(&run))
             })
             .collect();

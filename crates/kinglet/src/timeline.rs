@@ -140,9 +140,10 @@ impl Timeline {
         }
         if let Some(peak) = &self.peak {
             text.push_str(&format!(
-                "  alive at the peak, step {}, {} bytes:\n",
+                "  alive at the peak, step {}, {} bytes{}:\n",
                 peak.step,
-                bytes(peak.bytes)
+                bytes(peak.bytes),
+                shared(peak)
             ));
             for tensor in &peak.tensors {
                 text.push_str(&format!(
@@ -179,5 +180,12 @@ fn describe(program: &Program, id: BufferId, buffer: &Buffer) -> TimelineBuffer 
         last: buffer.last,
         role,
         tensors,
+    }
+}
+/// What the tensors at the peak share, to be said behind its bytes.
+pub fn shared(peak: &PeakStep) -> String {
+    match peak.shared {
+        0 => String::new(),
+        both => format!(", with {} that the output takes over row by row", bytes(both)),
     }
 }

@@ -85,12 +85,12 @@ fn fit_says_yes() {
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let text = out(&output);
     assert!(text.contains("nucleo-f446re  fits"), "{text}");
-    assert!(text.contains("arena 2,560") && text.contains("peak"), "{text}");
+    assert!(text.contains("arena 1,584") && text.contains("peak"), "{text}");
     let (status, value) = json(&["fit", MODEL, "-b", "nucleo-f446re", "-b", "raspberry-pi-5"]);
     assert_eq!(status, Some(0));
     assert_eq!((&value["fits"], value["boards"].as_array().map(Vec::len)), (&true.into(), Some(2)));
     let arena = &value["boards"][0]["ram"]["parts"][0];
-    assert_eq!((&arena["name"], &arena["bytes"]), (&"arena".into(), &2560.into()));
+    assert_eq!((&arena["name"], &arena["bytes"]), (&"arena".into(), &1584.into()));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn fit_names_boards_that_it_would_say_yes_to() {
 #[test]
 fn fit_names_the_nearest_miss_where_no_board_has_room() {
     let folder = tempfile::tempdir().expect("a folder");
-    let board = small_board(folder.path(), 2560, 1 << 20);
+    let board = small_board(folder.path(), 1800, 1 << 20);
     let far = folder.path().join("far");
     std::fs::create_dir(&far).expect("a folder");
     let smaller = small_board(&far, 1024, 1 << 20);
@@ -182,7 +182,7 @@ fn inspect_shows_what_is_in_the_model() {
     }
     let (_, value) = json(&["inspect", MODEL]);
     assert_eq!((&value["supported"], &value["totals"]["macs"]), (&true.into(), &153_072.into()));
-    assert_eq!(value["memory"]["arena_bytes"], 2560);
+    assert_eq!(value["memory"]["arena_bytes"], 1584);
     assert_eq!(value["inputs"][0]["scale"], 0.015625);
 }
 
@@ -191,7 +191,7 @@ fn inspect_prints_the_graph_and_the_program() {
     let graph = out(&kinglet(&["inspect", MODEL, "--text"]));
     assert!(graph.starts_with("graph \"machine_state\""), "{graph}");
     let program = out(&kinglet(&["inspect", MODEL, "--program", "--board", "nucleo-f446re"]));
-    assert!(program.starts_with("program \"machine_state\" arena 2560"), "{program}");
+    assert!(program.starts_with("program \"machine_state\" arena 1584"), "{program}");
     let (_, value) = json(&["inspect", MODEL, "--program"]);
     assert!(value["program"].as_str().is_some_and(|text| text.starts_with("program ")));
 }
@@ -203,7 +203,7 @@ fn inspect_draws_memory_over_time() {
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let svg = std::fs::read_to_string(folder.path().join("memory.svg")).expect("the picture");
     assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
-    assert!(svg.contains("peak: 2,560 bytes"), "{svg}");
+    assert!(svg.contains("peak: 1,584 bytes"), "{svg}");
     fails(&["inspect", MODEL, "--svg", "no/such/folder/x.svg"], 3, "K0807");
 }
 

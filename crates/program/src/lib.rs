@@ -13,9 +13,10 @@ mod text;
 pub use lower::{Options, lower};
 
 use kinglet_graph::{DType, Data, Quantization, TensorId, TensorType};
-use kinglet_kernels::declare::Element;
+use kinglet_kernels::declare::{Element, Role};
 use kinglet_kernels::reflect::Kernel;
 use kinglet_target::Target;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Names a buffer of a program.
@@ -91,6 +92,17 @@ pub struct Call {
     /// Whether the program has one copy of the kernel for all its calls (parameters by reference), or
     /// a copy specialized by this call's constants.
     pub shared: bool,
+}
+
+/// Memory in which a call's input and output lie over each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlapping {
+    /// Which of the operands are the input and the output.
+    pub operands: [usize; 2],
+    /// The memory, in the one block ([`Program::start`]).
+    pub memory: Range<usize>,
+    /// The bytes of it that are the input and those that are the output.
+    pub images: [Range<usize>; 2],
 }
 
 /// A tensor that has its value after a step.
@@ -206,6 +218,39 @@ impl Program {
     /// Bytes of all constants.
     pub fn constant_bytes(&self) -> usize {
         self.constants.iter().map(|constant| constant.data.bytes().len()).sum()
+    }
+
+    /// Where a buffer starts in the one block of a program's memory: state first, then the arena.
+    pub fn start(&self, buffer: &Buffer) -> usize {
+        match buffer.region {
+            Region::State => buffer.offset,
+            Region::Arena => self.state_bytes + buffer.offset,
+        }
+    }
+
+    /// Where the input and the output of a call share memory, if they do: its kernel is then called in that
+    /// way ([`Kernel::call_overlapping`]).
+    pub fn overlapping(&self, call: &Call) -> Option<Overlapping> {
+        let declared = call.kernel.declaration().operands;
+        let find = |role| declared.iter().position(|operand| operand.role == role);
+        let operands = [find(Role::In)?, find(Role::Out)?];
+        let range = |index: usize| match call.operands.get(index)? {
+            Operand::Buffer(id) => {
+                let buffer = self.buffer(*id);
+                let start = self.start(buffer);
+                Some(start..start + buffer.bytes)
+            }
+            Operand::Constant(_) => None,
+        };
+        let [input, output] = operands.map(range);
+        let (input, output) = (input?, output?);
+        if input.start >= output.end || output.start >= input.end {
+            return None;
+        }
+        let start = input.start.min(output.start);
+        let memory = start..input.end.max(output.end);
+        let images = [input, output].map(|image| image.start - start..image.end - start);
+        Some(Overlapping { operands, memory, images })
     }
 
     /// The buffers that matter at a step.

@@ -1,6 +1,7 @@
 //! From a graph to a program: asks each node's operator for its calls, decides which tensors share
 //! memory, and places the rest.
 
+mod overlap;
 mod share;
 
 use crate::order::reordered;
@@ -457,9 +458,11 @@ impl<'a> Builder<'a> {
             Block::new(buffer.bytes as u64, ALIGNMENT as u64, step(buffer.first), step(buffer.last))
         };
         let problem = Problem::new(placed.iter().map(block).collect());
-        let placement = kinglet_plan::place(&problem, &self.options.effort).map_err(|error| {
-            Diagnostic::error(code::NOT_PLANNED, format!("the memory plan cannot be made: {error}"))
-        })?;
+        let block_of = |storage: StorageId| {
+            let buffer = ids.get(self.storages.root(storage)).copied().flatten()?;
+            placed.binary_search(&buffer.0).ok()
+        };
+        let placement = overlap::place(problem, &self.overlaps(block_of), &self.options.effort)?;
         for (&index, &offset) in placed.iter().zip(&placement.offsets) {
             buffers[index].offset = usize::try_from(offset).unwrap_or(usize::MAX);
         }

@@ -4,7 +4,7 @@ use super::{Printer, rust_element};
 use crate::format;
 use crate::names::comment;
 use kinglet_kernels::declare::Role;
-use kinglet_program::{Operand, Report, Step};
+use kinglet_program::{Operand, Overlapping, Report, Step};
 
 /// A run made step by step. `run` does not use it: unless a program does, nothing of it is linked.
 const SLICES: &str = "
@@ -116,7 +116,8 @@ impl Printer<'_> {
     fn reports(&mut self, reports: &[Report]) {
         for report in reports {
             let buffer = self.program.buffer(report.buffer);
-            let (start, end) = (self.start(buffer), self.start(buffer) + buffer.bytes);
+            let (start, end) =
+                (self.program.start(buffer), self.program.start(buffer) + buffer.bytes);
             let id = report.tensor.index();
             self.line(&format!(
                 "        tap({id}, self.memory.get({start}..{end}).unwrap_or_default());"
@@ -148,14 +149,27 @@ impl Printer<'_> {
         self.out.push_str(&SLICES.replace("{{dispatch}}", &dispatch));
     }
 
-    fn step(&mut self, index: usize, step: &Step) {
+    fn step(&mut self, number: usize, step: &Step) {
         self.line("#[inline(always)]");
-        self.line(&format!("fn step_{index}(memory: &mut [u8; MEMORY_BYTES]) {{"));
+        self.line(&format!("fn step_{number}(memory: &mut [u8; MEMORY_BYTES]) {{"));
         let declaration = step.call.kernel.declaration();
         let mut args = Vec::new();
         // Pieces in the order of their addresses: (start, bytes, name of the piece).
         let mut pieces: Vec<(usize, usize, &str)> = Vec::new();
-        for (operand, declared) in step.call.operands.iter().zip(declaration.operands) {
+        let overlapping = self.program.overlapping(&step.call);
+        if let Some(Overlapping { operands, memory, images }) = &overlapping {
+            let input = declaration.operands.get(operands[0]);
+            let bytes = input.map_or(1, |input| input.element.bytes());
+            pieces.push((memory.start, memory.len(), "overlapping"));
+            args.push("view_mut(overlapping)".to_owned());
+            args.extend(images.iter().map(|i| format!("{}..{}", i.start / bytes, i.end / bytes)));
+        }
+        for (index, (operand, declared)) in
+            step.call.operands.iter().zip(declaration.operands).enumerate()
+        {
+            if overlapping.as_ref().is_some_and(|both| both.operands.contains(&index)) {
+                continue;
+            }
             let element = rust_element(declared.element);
             match *operand {
                 Operand::Constant(id) => {
@@ -169,7 +183,7 @@ impl Printer<'_> {
                 }
                 Operand::Buffer(id) => {
                     let buffer = self.program.buffer(id);
-                    let place = (self.start(buffer), buffer.bytes);
+                    let place = (self.program.start(buffer), buffer.bytes);
                     let same = pieces.iter().find(|(start, bytes, _)| (*start, *bytes) == place);
                     let name = match same {
                         Some((_, _, name)) => name,
@@ -194,8 +208,12 @@ impl Printer<'_> {
                 self.line(&format!("    let {name} = cut.take({start}, {bytes});"));
             }
         }
-        let method = if step.call.shared { "run" } else { "run_inlined" };
-        self.out.push_str(&format::call(4, &format!("STEP_{index}.{method}"), &args));
+        let method = match (&overlapping, step.call.shared) {
+            (Some(_), _) => "run_overlapping",
+            (None, true) => "run",
+            (None, false) => "run_inlined",
+        };
+        self.out.push_str(&format::call(4, &format!("STEP_{number}.{method}"), &args));
         self.line("}");
     }
 }

@@ -4,6 +4,7 @@ use super::{Done, Progress, Show};
 use crate::fit::Fitting;
 use crate::model::Model;
 use crate::table::{Align, Table, bytes, short};
+use crate::timeline::shared;
 use kinglet_decide::{Basis, FitReport, Memory, Optimize, Settings, Verdict};
 use kinglet_diag::{Diagnostic, Result};
 use serde_json::json;
@@ -160,10 +161,11 @@ fn detail(text: &mut String, report: &FitReport) {
     }
     if let Some(peak) = &report.peak {
         text.push_str(&format!(
-            "  peak   {} bytes at step {}, node {}\n",
+            "  peak   {} bytes at step {}, node {}{}\n",
             bytes(peak.bytes),
             peak.step,
-            short(&peak.label)
+            short(&peak.label),
+            shared(peak)
         ));
         for tensor in &peak.tensors {
             text.push_str(&format!(

@@ -6,8 +6,8 @@ use crate::printed;
 use kinglet_boards::Board;
 use kinglet_codegen::identifier;
 use kinglet_decide::{
-    CodeTable, Entry, KernelSize, Needs, Optimize, Settings, Shared, Variant, parameter_bytes,
-    predict, uses,
+    CodeTable, Entry, KernelSize, Needs, OVERLAPPING, Optimize, Settings, Shared, Variant,
+    parameter_bytes, predict, uses,
 };
 use kinglet_device::{Cache, Elf, Sizes, measure_example};
 use kinglet_diag::Result;
@@ -42,11 +42,9 @@ pub struct Sample {
 
 impl Sample {
     /// Its kernels with their signatures, as [`uses`] of its program.
-    fn uses(&self) -> BTreeMap<&str, String> {
-        self.kernels
-            .iter()
-            .map(|(name, (signature, _))| (name.as_str(), signature.clone()))
-            .collect()
+    fn uses(&self) -> BTreeMap<String, String> {
+        let uses = self.kernels.iter();
+        uses.map(|(name, (signature, _))| (name.clone(), signature.clone())).collect()
     }
 }
 
@@ -84,7 +82,7 @@ fn take_apart(program: &Program, package: &str, elf: &Elf, sizes: &Sizes, stack:
         ..Sample::default()
     };
     for (name, signature) in uses(program) {
-        sample.kernels.insert(name.to_owned(), (signature, 0));
+        sample.kernels.insert(name, (signature, 0));
     }
     // Two names for one function (aliases) count once.
     let mut seen = BTreeSet::new();
@@ -92,8 +90,10 @@ fn take_apart(program: &Program, package: &str, elf: &Elf, sizes: &Sizes, stack:
         if !seen.insert(symbol.address) {
             continue;
         }
-        if let Some(name) = kernel_of(&symbol.name).and_then(|params| names.get(params)) {
-            sample.kernels.entry((*name).to_owned()).or_default().1 += symbol.size;
+        let kernel = kernel_of(&symbol.name);
+        let kernel = kernel.and_then(|(params, form)| Some((names.get(params)?, form)));
+        if let Some((name, form)) = kernel {
+            sample.kernels.entry(format!("{name}{form}")).or_default().1 += symbol.size;
         } else if symbol.name.contains(&own) {
             sample.model += symbol.size;
         } else if let Some((_, bytes)) = family_of(&symbol.name, &mut sample.kernels) {
@@ -105,14 +105,18 @@ fn take_apart(program: &Program, package: &str, elf: &Elf, sizes: &Sizes, stack:
     sample
 }
 
-/// The parameter struct whose `run` this function is: `<kinglet_kernels::conv2d::Conv2dI8>::run`.
-fn kernel_of(symbol: &str) -> Option<&str> {
-    let path = symbol.strip_suffix("::run")?;
+/// The parameter struct whose `run` this function is, `<kinglet_kernels::conv2d::Conv2dI8>::run`, and what the
+/// kernel's name ends with when it is the form for overlapping operands.
+fn kernel_of(symbol: &str) -> Option<(&str, &'static str)> {
+    let (path, form) = match symbol.strip_suffix("::run") {
+        Some(path) => (path, ""),
+        None => (symbol.strip_suffix("::run_overlapping")?, OVERLAPPING),
+    };
     let path = path.trim_start_matches('<').trim_end_matches('>');
     if !path.starts_with("kinglet_kernels::") {
         return None;
     }
-    path.rsplit("::").next()
+    path.rsplit("::").next().map(|params| (params, form))
 }
 
 /// The kernel that a helper function belongs to: one of its own file, `conv2d_i8` for
@@ -515,8 +519,11 @@ mod tests {
 
     #[test]
     fn symbols_of_kernels_are_known() {
-        assert_eq!(kernel_of("kinglet_kernels::conv2d::Conv2dI8::run"), Some("Conv2dI8"));
-        assert_eq!(kernel_of("<kinglet_kernels::conv2d::Conv2dI8>::run"), Some("Conv2dI8"));
+        let plain = Some(("Conv2dI8", ""));
+        assert_eq!(kernel_of("kinglet_kernels::conv2d::Conv2dI8::run"), plain);
+        assert_eq!(kernel_of("<kinglet_kernels::conv2d::Conv2dI8>::run"), plain);
+        let other = Some(("Conv2dI8", "_overlapping"));
+        assert_eq!(kernel_of("<kinglet_kernels::conv2d::Conv2dI8>::run_overlapping"), other);
         assert_eq!(kernel_of("kinglet_kernels::dot::dot_i8"), None);
         assert_eq!(kernel_of("model::Model::run"), None);
     }

@@ -293,10 +293,11 @@ impl Page<'_> {
         let Some(peak) = &memory.peak else { return };
         let _ = write!(
             self.out,
-            "<p class=\"soft\">At step {}, node {}, {} bytes are live:</p><div class=\"card scroll\"><table>",
+            "<p class=\"soft\">At step {}, node {}, {} bytes are live{}:</p><div class=\"card scroll\"><table>",
             peak.step,
             escape(&short(&peak.label)),
-            bytes(peak.bytes)
+            bytes(peak.bytes),
+            timeline::shared(peak)
         );
         for tensor in &peak.tensors {
             let _ = write!(

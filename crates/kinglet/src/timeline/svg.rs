@@ -26,12 +26,12 @@ const STYLE: &str = "\
 .kt .bg{fill:#fff}.kt text{fill:#3b4252}.kt .title{font-size:15px;font-weight:600;fill:#1c2330}\
 .kt .grid{stroke:#e3e7ee}.kt .axis{stroke:#9aa4b5}.kt .peak{fill:none;stroke:#d0344d;stroke-width:2}\
 .kt .peaktext{fill:#b3243c;font-weight:600}.kt .live{fill:none;stroke:#1c2330;stroke-width:1.4;stroke-dasharray:4 3}\
-.kt .b rect{stroke:#fff;stroke-width:1}.kt .b text{fill:#1c2330}\
+.kt .b path{stroke:#fff;stroke-width:1}.kt .b text{fill:#1c2330}\
 .kt .c0{fill:#9ecae8}.kt .c1{fill:#b7dbb0}.kt .c2{fill:#f5cf94}.kt .c3{fill:#d7bde8}.kt .c4{fill:#a8dcd9}\
 .kt .c5{fill:#f3b8b0}.kt .in{fill:#7fb2e5}.kt .out{fill:#8fcf8f}.kt .scratch{fill:#c9ced8}\
 @media (prefers-color-scheme:dark){.kt .bg{fill:#14181f}.kt text{fill:#b8c1d1}.kt .title{fill:#eef1f6}\
 .kt .grid{stroke:#262d38}.kt .axis{stroke:#5b6678}.kt .peaktext{fill:#ff8fa0}.kt .peak{stroke:#ff8fa0}\
-.kt .live{stroke:#eef1f6}.kt .b rect{stroke:#14181f}.kt .b text{fill:#f3f5f9}.kt .c0{fill:#2f5d7e}.kt .c1{fill:#3d6a39}\
+.kt .live{stroke:#eef1f6}.kt .b path{stroke:#14181f}.kt .b text{fill:#f3f5f9}.kt .c0{fill:#2f5d7e}.kt .c1{fill:#3d6a39}\
 .kt .c2{fill:#80602a}.kt .c3{fill:#5f4675}.kt .c4{fill:#2f6b68}.kt .c5{fill:#84483f}.kt .in{fill:#285a94}\
 .kt .out{fill:#2e7036}.kt .scratch{fill:#454d5a}}";
 
@@ -82,9 +82,15 @@ impl Plot<'_> {
         );
         self.legend();
         self.addresses();
-        for (index, buffer) in self.timeline.buffers.iter().enumerate() {
+        let timeline = self.timeline;
+        self.out.push_str("<g class=\"b\">\n");
+        for (index, buffer) in timeline.buffers.iter().enumerate() {
             self.buffer(index, buffer);
         }
+        for buffer in &timeline.buffers {
+            self.label(buffer);
+        }
+        self.out.push_str("</g>\n");
         self.live();
         self.peak();
         self.steps(named);
@@ -157,9 +163,7 @@ impl Plot<'_> {
             Role::Scratch => "scratch".to_owned(),
             Role::Value => format!("c{}", index % 6),
         };
-        let (x, top) = (self.x(buffer.first), self.y(buffer.offset + buffer.bytes));
-        let width = (buffer.last + 1 - buffer.first) as f64 * self.step;
-        let height = buffer.bytes as f64 * self.scale;
+        let outline = self.outline(buffer);
         let from = if buffer.first == buffer.last {
             format!("step {}", buffer.first)
         } else {
@@ -167,32 +171,86 @@ impl Plot<'_> {
         };
         let _ = write!(
             self.out,
-            "<g class=\"b\"><rect class=\"{class}\" x=\"{x:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" \
-             height=\"{height:.1}\" rx=\"2\"><title>{} bytes at {}, {from}\n{}</title></rect>",
+            "<path class=\"{class}\" d=\"{outline}\"><title>{} bytes at {}, {from}\n{}</title></path>",
             bytes(buffer.bytes),
             bytes(buffer.offset),
             escape(&buffer.tensors.join("\n"))
         );
+        self.out.push('\n');
+    }
+
+    /// Name and size of a buffer: at its upper left corner, or in the middle where it has no such corner.
+    fn label(&mut self, buffer: &TimelineBuffer) {
+        let (left, right) = (self.x(buffer.first), self.x(buffer.last + 1));
+        let (top, height) =
+            (self.y(buffer.offset + buffer.bytes), buffer.bytes as f64 * self.scale);
+        let slopes = [(buffer.first, true), (buffer.last, false)]
+            .into_iter()
+            .filter(|&(step, born)| self.overlapped(buffer, step, born).is_some())
+            .count();
+        let width = right - left - 0.5 * self.step * slopes as f64;
+        let (x, y, anchor) = match slopes {
+            0 => (left + 5.0, top + 12.5, "start"),
+            _ => (left.midpoint(right), top + 0.5 * height - 2.5, "middle"),
+        };
         let room = ((width - 8.0) / CHARACTER) as usize;
-        if height >= 14.0 && room >= 5 {
-            let _ = write!(
-                self.out,
-                "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-                x + 5.0,
-                top + 12.5,
-                escape(&label(buffer, room))
-            );
+        let lines = [
+            (14.0, 5, label(buffer, room)),
+            (28.0, 7, clip(&format!("{} B", bytes(buffer.bytes)), room)),
+        ];
+        for (number, (least, letters, text)) in lines.iter().enumerate() {
+            if height >= *least && room >= *letters {
+                let y = y + 12.5 * number as f64;
+                let _ = writeln!(
+                    self.out,
+                    "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>",
+                    escape(text)
+                );
+            }
         }
-        if height >= 28.0 && room >= 7 {
-            let _ = write!(
-                self.out,
-                "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-                x + 5.0,
-                top + 25.0,
-                escape(&clip(&format!("{} B", bytes(buffer.bytes)), room))
-            );
+    }
+
+    /// The buffer that this one is written over at its first step, or that is written over this one at its last.
+    fn overlapped(
+        &self,
+        buffer: &TimelineBuffer,
+        step: usize,
+        born: bool,
+    ) -> Option<&TimelineBuffer> {
+        self.timeline.buffers.iter().find(|other| {
+            let meets = if born { other.last == step } else { other.first == step };
+            let apart = other.offset >= buffer.offset + buffer.bytes
+                || buffer.offset >= other.offset + other.bytes;
+            meets && !apart && *other != buffer
+        })
+    }
+
+    /// A buffer over time: a rectangle, with a slope where it takes over the memory of another row by row, or is
+    /// taken over.
+    fn outline(&self, buffer: &TimelineBuffer) -> String {
+        let (left, right) = (self.x(buffer.first), self.x(buffer.last + 1));
+        let (top, bottom) = (self.y(buffer.offset + buffer.bytes), self.y(buffer.offset));
+        let mut upper = vec![(left, top), (right, top)];
+        let mut lower = vec![(left, bottom), (right, bottom)];
+        if let Some(other) = self.overlapped(buffer, buffer.first, true) {
+            let full = left + self.step;
+            if buffer.offset < other.offset {
+                upper.splice(..1, [(left, bottom), (full, top)]);
+            } else {
+                lower.splice(..1, [(left, top), (full, bottom)]);
+            }
         }
-        self.out.push_str("</g>\n");
+        if let Some(other) = self.overlapped(buffer, buffer.last, false) {
+            let full = right - self.step;
+            if buffer.offset > other.offset {
+                lower.splice(lower.len() - 1.., [(full, bottom), (right, top)]);
+            } else {
+                upper.splice(upper.len() - 1.., [(full, top), (right, bottom)]);
+            }
+        }
+        let points = upper.iter().chain(lower.iter().rev());
+        let points: Vec<String> = points.map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
+        format!("M{}z", points.join("L"))
     }
 
     /// The sum of what is live, as a line.
@@ -311,6 +369,48 @@ mod tests {
     }
 
     #[test]
+    fn a_buffer_slopes_where_another_takes_its_memory_over() {
+        let step = |step| super::super::TimelineStep {
+            step,
+            label: String::new(),
+            kernel: "",
+            live_bytes: 96,
+        };
+        let timeline = Timeline {
+            arena_bytes: 96,
+            state_bytes: 0,
+            lower_bound: 96,
+            optimal: true,
+            peak: None,
+            steps: (0..2).map(step).collect(),
+            // The second one is written from below while the first one is read.
+            buffers: vec![buffer(0, 64, 0, 1, "output"), buffer(32, 64, 0, 0, "input")],
+        };
+        let picture = svg(&timeline, "");
+        let outline = |class: &str| {
+            let at = picture.find(&format!("<path class=\"{class}\" d=\"")).expect("a path");
+            picture[at..].split('"').nth(3).expect("an outline").to_owned()
+        };
+        let points = |path: &str| -> Vec<(f64, f64)> {
+            let points = path.trim_matches(['M', 'z']).split('L');
+            points
+                .map(|point| {
+                    let (x, y) = point.split_once(' ').expect("two numbers");
+                    (x.parse().expect("a number"), y.parse().expect("a number"))
+                })
+                .collect()
+        };
+        let output = points(&outline("c0"));
+        // Up from its lower left corner, then a rectangle.
+        let (left, bottom) = output[0];
+        assert_eq!(output[4], (left, bottom));
+        assert!(output[1].0 > left && output[1].1 < bottom && output[2].1 == output[1].1);
+        let input = points(&outline("c1"));
+        // Its lower edge ends in its upper right corner.
+        assert_eq!(input[1], input[2]);
+    }
+
+    #[test]
     fn the_picture_is_well_formed_whatever_the_names() {
         let steps = (0..3).map(|step| super::super::TimelineStep {
             step,
@@ -332,8 +432,9 @@ mod tests {
         };
         let picture = svg(&timeline, "<&>");
         assert!(!picture.contains("<script>") && !picture.contains('\u{1}'));
-        // The ground, two in the legend, two buffers.
-        assert_eq!(picture.matches("<rect").count(), 5);
+        // The ground and two in the legend; two buffers.
+        assert_eq!(picture.matches("<rect").count(), 3);
+        assert_eq!(picture.matches("<path class=\"c").count(), 2);
         assert_eq!(picture.matches("<g ").count(), picture.matches("</g>").count());
         assert!(picture.contains("a&lt;b&amp;c"));
         // One number of an attribute that is no number would break it.

@@ -140,7 +140,7 @@ impl Builder<'_> {
     }
 
     /// How many operands of a draft are this storage.
-    fn uses(&self, draft: &Draft, root: StorageId) -> usize {
+    pub(super) fn uses(&self, draft: &Draft, root: StorageId) -> usize {
         let same =
             |slot: &&Slot| matches!(slot, Slot::Storage(s) if self.storages.root(*s) == root);
         draft.slots.iter().filter(same).count()
