@@ -5,7 +5,7 @@ use super::{Finish, GROUP, RangeI8};
 use crate::arch::{taps::Taps, v6m};
 use crate::fixed::multiply_by_quantized_multiplier;
 
-/// As [`RequantizeAnyI8`], for right shifts of 1 to 31, which the table holds as positive numbers; sums with
+/// As [`super::RequantizeAnyI8`], for right shifts of 1 to 31, which the table holds as positive numbers; sums with
 /// their bias are below 2^29.
 #[derive(Clone, Copy, Debug)]
 pub struct RequantizeShiftI8(RangeI8);
