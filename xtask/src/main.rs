@@ -26,6 +26,7 @@ cargo xtask CHORE
   bless           rewrite the expectations of filetests and the generated docs
   lint            formatting, clippy, docs
   budgets         compare flash, RAM and instruction counts with budgets.toml (--bless rewrites it)
+  properties      instructions against plain code by random calls on emulated cores (--seed HEX --case N)
   device-bench    nine models on emulated cores beside TensorFlow Lite Micro (--write: docs/benchmarks)
   code-table      measure the table that fit predicts code size from
   fuzz [SECONDS]  run every fuzz target for so long
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Some("bless") => test::bless(),
         Some("lint") => test::lint(),
         Some("budgets") => test::testkit("budgets", rest),
+        Some("properties") => test::testkit("properties", rest),
         Some("device-bench") => test::testkit("device-bench", rest),
         Some("code-table") => test::testkit("code-table", rest),
         Some("fuzz") => test::fuzz(rest),

@@ -1,5 +1,5 @@
-//! Installs what the tests need on a machine that has cargo: the emulator, a C compiler, and a way to
-//! build for the bare-metal targets.
+//! Installs what the tests need on a machine that has cargo: the emulator, a C compiler, valgrind, and a
+//! way to build for the bare-metal targets.
 
 use crate::run::{Outcome, Program, exists};
 
@@ -15,7 +15,22 @@ const TARGETS: [&str; 5] = [
 pub(crate) fn setup() -> Outcome {
     emulator()?;
     c_compiler()?;
+    valgrind()?;
     targets()
+}
+
+/// Valgrind, which the kernels' tests are run under. Without a package manager that step is skipped.
+fn valgrind() -> Outcome {
+    if exists("valgrind") {
+        println!("valgrind is here");
+        return Ok(());
+    }
+    if !exists("apt-get") {
+        println!("valgrind is missing: the kernels' tests will not be run under it");
+        return Ok(());
+    }
+    apt(&["update", "-qq"])?;
+    apt(&["install", "-y", "-qq", "--no-install-recommends", "valgrind"])
 }
 
 /// GCC for Cortex-M, which links a model's C library. Without a package manager its tests are skipped.

@@ -1,6 +1,6 @@
 //! The tests, the lints, the blessing.
 
-use crate::run::{Outcome, Program, root};
+use crate::run::{Outcome, Program, exists, root};
 use crate::{setup, tidy};
 
 /// Crates without device builds: the fast set.
@@ -17,6 +17,14 @@ pub(crate) fn test(args: &[String]) -> Outcome {
     }
     setup::setup()?;
     Program::cargo().args(["test", "--workspace", "--all-features", "--no-fail-fast"]).run()?;
+    if exists("valgrind") {
+        // The kernels' few pointers, which the compiler does not follow.
+        let runner = "target.'cfg(unix)'.runner = ['valgrind', '--quiet', '--error-exitcode=9']";
+        Program::cargo()
+            .args(["--config", runner, "test", "--release", "--package", "kinglet-kernels", "--lib"])
+            .run()?;
+    }
+    testkit("properties", &[])?;
     let conform: &[&str] = if has("--all") { &["--all"] } else { &[] };
     testkit("device", &conform.iter().map(|&s| s.to_owned()).collect::<Vec<_>>())
 }

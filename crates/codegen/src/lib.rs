@@ -88,12 +88,18 @@ pub fn print(program: &Program, options: &Options) -> Vec<File> {
         files.push(File { path: "src/check_out.bin".to_owned(), bytes: golden.outputs.clone() });
     }
     if options.kernels == Kernels::Vendor {
-        files.push(File::text("kernels/Cargo.toml", manifest::kernels(options)));
-        for (path, text) in kinglet_kernels::SOURCES {
-            files.push(File::text(&format!("kernels/src/{path}"), (*text).to_owned()));
-        }
+        files.extend(kernels(&options.tool_version));
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
+    files
+}
+
+/// The crate of the kernels as it stands beside a printed one, in the folder `kernels`.
+pub fn kernels(tool_version: &str) -> Vec<File> {
+    let mut files = vec![File::text("kernels/Cargo.toml", manifest::kernels(tool_version))];
+    for (path, text) in kinglet_kernels::SOURCES {
+        files.push(File::text(&format!("kernels/src/{path}"), (*text).to_owned()));
+    }
     files
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn weights(options: &Options) -> String {
 }
 
 /// The vendored kernels' `Cargo.toml`, with the digest of their sources.
-pub(crate) fn kernels(options: &Options) -> String {
+pub(crate) fn kernels(tool_version: &str) -> String {
     let mut hash = Sha256::new();
     for (path, text) in kinglet_kernels::SOURCES {
         hash.update(path.as_bytes());
@@ -57,13 +57,12 @@ pub(crate) fn kernels(options: &Options) -> String {
     }
     let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     format!(
-        "# The kernels of Kinglet {}, as the tool carries them.\n# SHA-256 of the sources: {digest}\n\
-         [package]\nname = \"kinglet-kernels\"\nversion = \"{}\"\nedition = \"2024\"\n\
+        "# The kernels of Kinglet {tool_version}, as the tool carries them.\n# SHA-256 of the sources: {digest}\n\
+         [package]\nname = \"kinglet-kernels\"\nversion = \"{tool_version}\"\nedition = \"2024\"\n\
          license = \"MIT OR Apache-2.0\"\npublish = false\n\n\
          [features]\ndsp = []\nreflect = []\nv6m = []\n\n\
          [dependencies]\nbytemuck = {{ version = \"1.23\", default-features = false, features = [\"min_const_generics\"] }}\n\
-         libm = {{ version = \"0.2\", default-features = false }}\n",
-        options.tool_version, options.tool_version
+         libm = {{ version = \"0.2\", default-features = false }}\n"
     )
 }
 

@@ -177,6 +177,31 @@ pub fn measure_example(
     Ok(Measured { sizes, stack_bytes, printed: ended.said, firmware, notes })
 }
 
+/// Builds a project that is already written and runs its program once, at the emulator's full speed; what it
+/// printed.
+///
+/// # Errors
+/// Those of [`build_project`] and of the emulator.
+pub fn run_project(
+    cache: &Cache,
+    tree: &SourceTree,
+    folder: &str,
+    binary: &str,
+    emulation: &Emulation,
+    limit: Duration,
+) -> Result<String> {
+    let machine = &emulation.machine;
+    let emulator = Emulator::find(&machine.emulator)?;
+    let firmware = build_project(cache, tree, folder, binary, &emulation.core, &machine.memory)?;
+    let elf = Elf::read(&firmware.path)?;
+    let run = tempfile::tempdir().map_err(no_folder)?;
+    let ended = emulate(&emulator, machine, &firmware.path, run.path(), &Counting::Off, limit)?;
+    match explain(&ended, run.path(), &elf) {
+        Some(failure) => Err(failure),
+        None => Ok(ended.said),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,7 +31,7 @@ pub use cache::{Cache, CacheInfo, DEFAULT_LIMIT_BYTES};
 pub use doctor::{Check, State, doctor};
 pub use elf::{Elf, RegionUse, Sizes, Symbol};
 pub use emulator::Emulator;
-pub use example::{EXAMPLE, Example, Measured, example, measure_example};
+pub use example::{EXAMPLE, Example, Measured, example, measure_example, run_project};
 pub use firmware::{Build, Firmware, build, build_host, build_project};
 pub use library::{Library, build_library, c_flags};
 pub use plugin::{InferenceCount, by_function};

@@ -9,8 +9,10 @@ pub mod filetest;
 pub mod matrix;
 pub mod measure;
 pub mod peers;
+pub mod properties;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Mutex;
 
 /// The conformance set's folder, if it is there.
@@ -83,4 +85,12 @@ mod tests {
         assert_eq!(super::two_at_a_time(0..50u32, |n| n * 2), expected);
         assert_eq!(super::two_at_a_time([], |n: u32| n), Vec::<u32>::new());
     }
+}
+
+/// A number from the commit, or 1: what random tests start from, so that each commit has others.
+pub fn commit() -> u64 {
+    let output = Command::new("git").args(["rev-parse", "HEAD"]).output();
+    let hash = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let hash = hash.unwrap_or_default();
+    hash.get(..8).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(1)
 }

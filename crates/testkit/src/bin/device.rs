@@ -7,8 +7,8 @@
 
 use kinglet::engine::EngineName;
 use kinglet_testkit::matrix::{PROFILES, Pair, check, pairs, rotating};
-use kinglet_testkit::two_at_a_time;
-use std::process::{Command, ExitCode};
+use kinglet_testkit::{commit, two_at_a_time};
+use std::process::ExitCode;
 
 /// Pairs in a run without `--all`.
 const PART: usize = 120;
@@ -68,12 +68,4 @@ fn main() -> ExitCode {
     let failed = results.iter().filter(|equal| !**equal).count();
     println!("{} passed, {failed} failed", results.len() - failed);
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// A number from the commit, or 1.
-fn commit() -> u64 {
-    let output = Command::new("git").args(["rev-parse", "HEAD"]).output();
-    let hash = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    let hash = hash.unwrap_or_default();
-    hash.get(..8).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(1)
 }
