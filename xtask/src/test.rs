@@ -21,7 +21,15 @@ pub(crate) fn test(args: &[String]) -> Outcome {
         // The kernels' few pointers, which the compiler does not follow.
         let runner = "target.'cfg(unix)'.runner = ['valgrind', '--quiet', '--error-exitcode=9']";
         Program::cargo()
-            .args(["--config", runner, "test", "--release", "--package", "kinglet-kernels", "--lib"])
+            .args([
+                "--config",
+                runner,
+                "test",
+                "--release",
+                "--package",
+                "kinglet-kernels",
+                "--lib",
+            ])
             .run()?;
     }
     testkit("properties", &[])?;

@@ -70,6 +70,12 @@ pub struct Region {
     /// Whether it is coupled to the core without wait states and without cache.
     #[serde(default)]
     pub tightly_coupled: bool,
+    /// Of flash: cycles that a read takes beyond the first, at the board's clock; absent when no source says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_states: Option<u32>,
+    /// Of flash: bytes that are read at once; stands beside `wait_states`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line_bytes: Option<u32>,
     /// A remark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
@@ -318,6 +324,7 @@ impl Board {
         add(self.memory.iter().any(|region| region.source.is_none()), "memory");
         let attributes = |r: &Region| r.dma.is_some() || r.cached.is_some() || r.tightly_coupled;
         add(self.memory.iter().any(attributes), "memory_attributes");
+        add(self.memory.iter().any(|region| region.wait_states.is_some()), "flash_timing");
         add(!self.accelerators.is_empty(), "accelerators");
         add(self.is_emulated(), "emulated");
         facts

@@ -36,13 +36,13 @@ An unknown key is an error. Sizes are bytes; addresses and sizes may be hexadeci
 | `core` | id of the core that runs the model, from the table below |
 | `core_count`, `other_cores` | how many of it; the others, in words |
 | `clock_mhz` | left out when it is not known |
-| `[[memory]]` | one table a region: `name`, `kind` (`ram`, `flash`, `psram`, `external-flash`), `origin`, `bytes`, `contiguous` (`false` when only a total is known), `dma`, `cached`, `tightly_coupled`, `notes`, `source` |
+| `[[memory]]` | one table a region: `name`, `kind` (`ram`, `flash`, `psram`, `external-flash`), `origin`, `bytes`, `contiguous` (`false` when only a total is known), `dma`, `cached`, `tightly_coupled`, of flash `wait_states` at the board's clock and `line_bytes` that are read at once, `notes`, `source` |
 | `[[reserved]]` | memory that is not the firmware's: `what`, `region`, `bytes`, and either `source` or `assumption = true` |
 | `[[accelerators]]` | `name`, `tops`, `tops_basis` |
 | `emulated_by` | the emulated machine that takes its place; left out, it is the one that stands for the core |
 | `[emulated]` | for an emulated machine: `qemu`, `machine`, `args`, `emulates`, `stands_for`, `timer` |
 | `notes` | a list of sentences |
-| `[sources]` | for each of `soc`, `core`, `clock_mhz`, `memory`, `memory_attributes` (dma, cached, tightly_coupled), `accelerators`, `emulated`: who says so |
+| `[sources]` | for each of `soc`, `core`, `clock_mhz`, `memory`, `memory_attributes` (dma, cached, tightly_coupled), `flash_timing` (wait_states, line_bytes), `accelerators`, `emulated`: who says so |
 | `[unverified]` | the same keys: why a fact is missing or in doubt |
 ";
 

@@ -209,6 +209,13 @@ fn check_memory(file: &BoardFile, report: &mut Report<'_>) {
             let message = format!("the region {name} ends beyond the last address");
             report.invalid(at, message, "check `origin` and `bytes`");
         }
+        if region.wait_states.is_some() != region.line_bytes.is_some()
+            || region.line_bytes == Some(0)
+        {
+            let message =
+                format!("the region {name} has wait states without a line, or a line without them");
+            report.invalid(at, message, "give both `wait_states` and `line_bytes`, or neither");
+        }
         let before = file.memory.get(..index).unwrap_or_default();
         for other in before.iter().map(Spanned::get_ref) {
             if other.name == *name {
@@ -330,5 +337,13 @@ fn check_sources(
 }
 
 /// Every key that `sources` and `unverified` may have.
-const KNOWN_FACTS: [&str; 7] =
-    ["soc", "core", "clock_mhz", "memory", "memory_attributes", "accelerators", "emulated"];
+const KNOWN_FACTS: [&str; 8] = [
+    "soc",
+    "core",
+    "clock_mhz",
+    "memory",
+    "memory_attributes",
+    "flash_timing",
+    "accelerators",
+    "emulated",
+];

@@ -64,6 +64,8 @@ pub struct Elf {
     symbols: Vec<Symbol>,
     sections: Vec<Section>,
     stored: Vec<(u64, u64)>,
+    /// Instructions, by the address of their section.
+    code: Vec<(u64, Vec<u8>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -111,12 +113,15 @@ impl Elf {
             symbols.push(Symbol { name: readable(name), address, size: symbol.size(), code });
         }
         symbols.sort_by(|a, b| (a.address, a.size, &a.name).cmp(&(b.address, b.size, &b.name)));
-        let mut sections = Vec::new();
+        let (mut sections, mut code) = (Vec::new(), Vec::new());
         for section in file.sections() {
             let SectionFlags::Elf { sh_flags, .. } = section.flags() else { continue };
             let has = |flag: object::elf::SectionFlags| sh_flags.0 & flag.0 != 0;
             if !has(object::elf::SHF_ALLOC) || section.size() == 0 {
                 continue;
+            }
+            if has(object::elf::SHF_EXECINSTR) {
+                code.push((section.address(), section.data()?.to_vec()));
             }
             sections.push(Section {
                 name: section.name().unwrap_or_default().to_owned(),
@@ -128,7 +133,18 @@ impl Elf {
             });
         }
         let stored = load_addresses(bytes, &file);
-        Ok(Self { symbols, sections, stored })
+        Ok(Self { symbols, sections, stored, code })
+    }
+
+    /// The two halves of the instruction word at an address, the second one 0 at the end of the code.
+    pub(crate) fn code_at(&self, address: u64) -> Option<[u16; 2]> {
+        let (start, bytes) = self.code.iter().find(|(start, bytes)| {
+            address.checked_sub(*start).is_some_and(|at| at < bytes.len() as u64)
+        })?;
+        let at = usize::try_from(address - start).ok()?;
+        let half =
+            |at: usize| bytes.get(at..)?.first_chunk::<2>().map(|bytes| u16::from_le_bytes(*bytes));
+        Some([half(at)?, half(at + 2).unwrap_or(0)])
     }
 
     /// All symbols in order of address.
@@ -334,6 +350,7 @@ mod tests {
 
     fn sample() -> Elf {
         Elf {
+            code: Vec::new(),
             symbols: vec![
                 symbol("Reset", 0x40, 0x10, true),
                 symbol("model::run", 0x50, 0x30, true),

@@ -24,6 +24,7 @@ mod run;
 mod source;
 mod spec;
 mod sysroot;
+pub mod timing;
 pub mod toolchain;
 
 pub use board::{Emulation, Needs, core};

@@ -17,6 +17,9 @@ const SOURCE: &str = include_str!("../templates/count_plugin.rs");
 /// The file that the plug-in writes in the run's folder.
 pub(crate) const OUT: &str = "counts.txt";
 
+/// The file with the costs of instructions by address.
+pub(crate) const COSTS: &str = "costs.txt";
+
 /// Builds the plug-in for an emulator, or finds it in the cache; says in words why it cannot.
 pub(crate) fn plugin(cache: &Cache, emulator: &Emulator) -> Result<PathBuf, String> {
     if !cfg!(unix) {
@@ -75,6 +78,10 @@ pub(crate) struct Ask {
     pub marks: Vec<u64>,
     pub profile: bool,
     pub stack: Option<(u64, u64)>,
+    /// The range that reads are counted in, by instruction.
+    pub flash: Option<(u64, u64)>,
+    /// Whether the run's folder has [`COSTS`].
+    pub costs: bool,
 }
 
 impl Ask {
@@ -94,6 +101,12 @@ impl Ask {
         if let Some((low, high)) = self.stack {
             let _ = write!(text, ",stack={low:#x}:{high:#x}");
         }
+        if let Some((low, high)) = self.flash {
+            let _ = write!(text, ",flash={low:#x}:{high:#x}");
+        }
+        if self.costs {
+            let _ = write!(text, ",costs={COSTS}");
+        }
         text
     }
 }
@@ -108,6 +121,12 @@ pub struct InferenceCount {
     /// Instructions by address, when a profile was asked for.
     #[serde(skip)]
     pub by_address: BTreeMap<u64, u64>,
+    /// Reads from flash by the address of the instruction, when a profile was asked for.
+    #[serde(skip)]
+    pub flash_reads: BTreeMap<u64, u64>,
+    /// The running sum of costs at each of the marks, and at the end: where costs were given.
+    #[serde(skip)]
+    pub costs: Vec<u64>,
 }
 
 /// What the plug-in wrote.
@@ -121,18 +140,28 @@ impl Counts {
     /// Reads the plug-in's file; lines it does not know are nothing.
     pub(crate) fn parse(text: &str) -> Self {
         let mut counts = Self::default();
-        let mut marks = Vec::new();
+        let (mut marks, mut costs) = (Vec::new(), Vec::new());
         for line in text.lines() {
             let mut words = line.split(' ');
             match (words.next(), words.next(), words.next()) {
                 (Some("mark"), Some(address), Some(sum)) => {
-                    marks.extend(hexadecimal(address).zip(sum.parse().ok()))
+                    marks.extend(hexadecimal(address).zip(sum.parse().ok()));
+                    costs.extend(words.next().and_then(|cost| cost.parse::<u64>().ok()));
                 }
-                (Some("end"), Some(sum), None) => counts.inferences.push(InferenceCount {
-                    instructions: sum.parse().unwrap_or(0),
-                    marks: std::mem::take(&mut marks),
-                    by_address: BTreeMap::new(),
-                }),
+                (Some("end"), Some(sum), cost) => {
+                    costs.extend(cost.and_then(|cost| cost.parse::<u64>().ok()));
+                    counts.inferences.push(InferenceCount {
+                        instructions: sum.parse().unwrap_or(0),
+                        marks: std::mem::take(&mut marks),
+                        costs: std::mem::take(&mut costs),
+                        ..InferenceCount::default()
+                    });
+                }
+                (Some("read"), Some(address), Some(sum)) => {
+                    if let Some(last) = counts.inferences.last_mut() {
+                        last.flash_reads.extend(hexadecimal(address).zip(sum.parse().ok()));
+                    }
+                }
                 (Some("at"), Some(address), Some(sum)) => {
                     if let Some(last) = counts.inferences.last_mut() {
                         last.by_address.extend(hexadecimal(address).zip(sum.parse().ok()));
@@ -171,13 +200,18 @@ mod tests {
     #[test]
     fn counts_are_read_by_inference() {
         let counts = Counts::parse(
-            "mark 0x10 5\nend 9\nat 0x10 4\nat 0x12 5\nmark 0x10 6\nend 11\nlowest 0x20000ff0\nnonsense\n",
+            "mark 0x10 5\nend 9\nat 0x10 4\nat 0x12 5\nread 0x12 3\nmark 0x10 6 70\nend 11 90\nlowest 0x20000ff0\nnonsense\n",
         );
         assert_eq!(counts.inferences.len(), 2);
         assert_eq!(counts.inferences[0].instructions, 9);
         assert_eq!(counts.inferences[0].marks, vec![(0x10, 5)]);
         assert_eq!(counts.inferences[0].by_address[&0x12], 5);
+        assert_eq!(counts.inferences[0].flash_reads[&0x12], 3);
         assert_eq!(counts.inferences[1].marks, vec![(0x10, 6)]);
+        assert_eq!(
+            (&counts.inferences[0].costs[..], &counts.inferences[1].costs[..]),
+            (&[][..], &[70, 90][..])
+        );
         assert_eq!(counts.lowest, Some(0x2000_0FF0));
     }
 
@@ -189,10 +223,12 @@ mod tests {
             marks: vec![20, 24],
             profile: true,
             stack: Some((1, 2)),
+            flash: Some((0, 256)),
+            costs: true,
         };
         assert_eq!(
             ask.arguments(),
-            "out=counts.txt,begin=0x10,end=0x20,marks=0x14:0x18,profile=on,stack=0x1:0x2"
+            "out=counts.txt,begin=0x10,end=0x20,marks=0x14:0x18,profile=on,stack=0x1:0x2,flash=0x0:0x100,costs=costs.txt"
         );
     }
 }

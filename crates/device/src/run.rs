@@ -6,7 +6,7 @@ use crate::emulator::{
     Counting, Emulator, Ended, emulate, explain, run_within, stack_overflow, timed_out,
 };
 use crate::firmware::{Build, Firmware, build, build_host};
-use crate::plugin::{Ask, Counts, InferenceCount, OUT, hexadecimal, plugin};
+use crate::plugin::{Ask, COSTS, Counts, InferenceCount, OUT, hexadecimal, plugin};
 use crate::protocol::{
     Cases, FLAG_TAPS, FLAG_TICKS, Outputs, Tap, parse_stats, parse_taps, parse_ticks,
 };
@@ -14,6 +14,7 @@ use crate::source::ModelCrate;
 use crate::spec::{CoreSpec, Machine, Profile};
 use kinglet_diag::{Diagnostic, Failure, Place, Result, code};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -67,6 +68,8 @@ pub struct Request<'a> {
     /// Functions at whose first instruction the running sum is taken, by exact readable name, and addresses
     /// of other instructions, `0x1234`.
     pub marks: &'a [String],
+    /// Costs of instructions by address ([`crate::timing::costs`]); their sum is taken wherever the running sum is.
+    pub costs: Option<&'a BTreeMap<u64, u64>>,
     /// The longest that the emulator may run.
     pub timeout: Duration,
 }
@@ -180,6 +183,10 @@ fn emulate_counting(
     let flags = if request.taps { FLAG_TAPS } else { 0 };
     let go = |counting: &Counting, flags: u32| -> Result<Ended> {
         std::fs::write(folder.join("in.bin"), request.cases.to_file(flags)).map_err(no_folder)?;
+        if let Some(costs) = request.costs {
+            let lines = costs.iter().map(|(address, cost)| format!("{address:#x} {cost}\n"));
+            std::fs::write(folder.join(COSTS), lines.collect::<String>()).map_err(no_folder)?;
+        }
         emulate(emulator, request.machine, &firmware.path, folder, counting, request.timeout)
     };
     if count == Count::Nothing {
@@ -229,6 +236,10 @@ fn ask(elf: &Elf, request: &Request<'_>, count: Count) -> Result<Ask> {
             .collect::<Result<_>>()?,
         profile: count == Count::Profile,
         stack: None,
+        flash: (count == Count::Profile)
+            .then(|| request.machine.memory.flash.clone())
+            .map(|flash| (flash.origin, flash.origin + flash.len)),
+        costs: request.costs.is_some(),
     })
 }
 

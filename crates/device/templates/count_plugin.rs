@@ -2,7 +2,9 @@
 //!
 //! Arguments: `begin=ADDRESS` sets the count to zero, `end=ADDRESS` writes it as `end COUNT`,
 //! `marks=A:B:C` writes `mark ADDRESS COUNT` whenever one is reached, `profile=on` also writes
-//! `at ADDRESS COUNT` for every address executed since `begin`, `stack=LOW:HIGH` writes at exit the
+//! `at ADDRESS COUNT` for every address executed since `begin`, `flash=LOW:HIGH` beside it
+//! `read ADDRESS COUNT` for every instruction that read from that range, `costs=FILE` gives lines of
+//! `ADDRESS COST` whose sum stands behind the count of `mark` and `end`, `stack=LOW:HIGH` writes at exit the
 //! lowest address stored to in that range, `out=FILE` is where it all goes.
 //!
 //! A count runs from the instruction at `begin`, included, to that at `end` or a mark, not included.
@@ -22,7 +24,8 @@ pub static qemu_plugin_version: c_int = if cfg!(qemu_api_2) { 2 } else { 1 };
 
 const INLINE_ADD_U64: c_int = 0;
 const CB_NO_REGS: c_int = 0;
-const MEM_W: c_int = 2;
+/// Reads and writes: QEMU 7 takes the one for the other when asked for one of them.
+const MEM_RW: c_int = 3;
 
 #[repr(C)]
 pub struct Block {
@@ -58,6 +61,7 @@ unsafe extern "C" {
         access: c_int,
         data: *mut c_void,
     );
+    fn qemu_plugin_mem_is_store(info: u32) -> bool;
     fn _exit(status: c_int) -> !;
 }
 
@@ -178,6 +182,10 @@ struct State {
     stack: Option<(u64, u64)>,
     total: Counter,
     by_address: Option<Mutex<BTreeMap<u64, Counter>>>,
+    flash: Option<(u64, u64)>,
+    reads: Mutex<BTreeMap<u64, &'static AtomicU64>>,
+    costs: BTreeMap<u64, u64>,
+    cost: Counter,
     lowest: AtomicU64,
     out: Mutex<File>,
 }
@@ -195,6 +203,18 @@ impl State {
         }
     }
 
+    fn cost_at(&self, address: u64) -> u64 {
+        self.costs.get(&address).copied().unwrap_or(0)
+    }
+
+    /// The running sums, as they stand in a line.
+    fn sums(&self) -> String {
+        match self.costs.is_empty() {
+            true => self.total.get().to_string(),
+            false => format!("{} {}", self.total.get(), self.cost.get()),
+        }
+    }
+
     fn count_here(&self, address: u64) {
         if let Some(map) = &self.by_address
             && let Ok(map) = map.lock()
@@ -203,18 +223,31 @@ impl State {
             counter.set(counter.get() + 1);
         }
         self.total.set(self.total.get() + 1);
+        self.cost.set(self.cost.get() + self.cost_at(address));
     }
 
     fn reached(&self, address: u64) {
         if address == self.begin {
             self.total.set(0);
+            self.cost.set(0);
+            if let Ok(reads) = self.reads.lock() {
+                reads.values().for_each(|count| count.store(0, Relaxed));
+            }
             if let Some(map) = &self.by_address
                 && let Ok(map) = map.lock()
             {
                 map.values().for_each(|counter| counter.set(0));
             }
         } else if address == self.end {
-            self.write(&format!("end {}", self.total.get()));
+            self.write(&format!("end {}", self.sums()));
+            if let Ok(reads) = self.reads.lock() {
+                for (address, count) in reads.iter() {
+                    match count.load(Relaxed) {
+                        0 => {}
+                        count => self.write(&format!("read {address:#x} {count}")),
+                    }
+                }
+            }
             if let Some(map) = &self.by_address
                 && let Ok(map) = map.lock()
             {
@@ -223,7 +256,7 @@ impl State {
                 }
             }
         } else {
-            self.write(&format!("mark {address:#x} {}", self.total.get()));
+            self.write(&format!("mark {address:#x} {}", self.sums()));
         }
         self.count_here(address);
     }
@@ -235,12 +268,27 @@ unsafe extern "C" fn marked(_cpu: c_uint, data: *mut c_void) {
     }
 }
 
-unsafe extern "C" fn stored(_cpu: c_uint, _info: u32, address: u64, _data: *mut c_void) {
-    if let Some(state) = STATE.get()
+unsafe extern "C" fn stored(_cpu: c_uint, info: u32, address: u64, _data: *mut c_void) {
+    // SAFETY: asks QEMU about what it just gave.
+    if unsafe { qemu_plugin_mem_is_store(info) }
+        && let Some(state) = STATE.get()
         && let Some((low, high)) = state.stack
         && (low..high).contains(&address)
     {
         state.lowest.fetch_min(address, Relaxed);
+    }
+}
+
+/// `data` is the counter of the instruction that reads.
+unsafe extern "C" fn read(_cpu: c_uint, info: u32, address: u64, data: *mut c_void) {
+    // SAFETY: asks QEMU about what it just gave.
+    if !unsafe { qemu_plugin_mem_is_store(info) }
+        && let Some(state) = STATE.get()
+        && let Some((low, high)) = state.flash
+        && (low..high).contains(&address)
+    {
+        // SAFETY: a counter that was leaked when the instruction was translated.
+        unsafe { &*data.cast::<AtomicU64>() }.fetch_add(1, Relaxed);
     }
 }
 
@@ -257,7 +305,7 @@ unsafe extern "C" fn translated(_id: u64, block: *mut Block) {
     let Some(state) = STATE.get() else { return };
     // SAFETY: QEMU gives a block that lives through this call.
     let length = unsafe { qemu_plugin_tb_n_insns(block) };
-    let mut stretch: Option<(*mut Instruction, u64)> = None;
+    let mut stretch: Option<(*mut Instruction, u64, u64)> = None;
     for index in 0..=length {
         let mut marked_here = None;
         if index < length {
@@ -269,7 +317,17 @@ unsafe extern "C" fn translated(_id: u64, block: *mut Block) {
                 let none = std::ptr::null_mut();
                 // SAFETY: as above; the callback needs no data.
                 unsafe {
-                    qemu_plugin_register_vcpu_mem_cb(instruction, stored, CB_NO_REGS, MEM_W, none)
+                    qemu_plugin_register_vcpu_mem_cb(instruction, stored, CB_NO_REGS, MEM_RW, none)
+                };
+            }
+            if state.flash.is_some()
+                && let Ok(mut reads) = state.reads.lock()
+            {
+                let counter = reads.entry(address).or_insert_with(|| Box::leak(Box::default()));
+                let data = std::ptr::from_ref::<AtomicU64>(counter).cast_mut().cast();
+                // SAFETY: as above; the counter is never freed.
+                unsafe {
+                    qemu_plugin_register_vcpu_mem_cb(instruction, read, CB_NO_REGS, MEM_RW, data)
                 };
             }
             let is_marked = state.is_marked(address);
@@ -285,14 +343,20 @@ unsafe extern "C" fn translated(_id: u64, block: *mut Block) {
             if is_marked {
                 marked_here = Some((instruction, address));
             } else {
-                stretch =
-                    Some(stretch.map_or((instruction, 1), |(first, length)| (first, length + 1)));
+                let cost = state.cost_at(address);
+                stretch = Some(stretch.map_or((instruction, 1, cost), |(first, length, sum)| {
+                    (first, length + 1, sum + cost)
+                }));
                 continue;
             }
         }
-        if let Some((first, length)) = stretch.take() {
+        if let Some((first, length, cost)) = stretch.take() {
             // SAFETY: as above; the state is never dropped.
             unsafe { state.total.add_when_executed(first, length) };
+            if cost > 0 {
+                // SAFETY: as above.
+                unsafe { state.cost.add_when_executed(first, cost) };
+            }
         }
         if let Some((instruction, address)) = marked_here {
             // SAFETY: as above; the data is a number.
@@ -315,15 +379,24 @@ fn number(text: &str) -> Option<u64> {
 fn configure(arguments: &[&str]) -> Option<State> {
     let (mut begin, mut end, mut marks, mut stack, mut profile, mut out) =
         (u64::MAX, u64::MAX, BTreeSet::new(), None, false, None);
+    let (mut flash, mut costs) = (None, BTreeMap::new());
+    let range = |value: &str| {
+        let (low, high) = value.split_once(':')?;
+        Some((number(low)?, number(high)?))
+    };
     for argument in arguments {
         let (name, value) = argument.split_once('=')?;
         match name {
             "begin" => begin = number(value)?,
             "end" => end = number(value)?,
             "marks" => marks = value.split(':').map(number).collect::<Option<_>>()?,
-            "stack" => {
-                let (low, high) = value.split_once(':')?;
-                stack = Some((number(low)?, number(high)?));
+            "stack" => stack = Some(range(value)?),
+            "flash" => flash = Some(range(value)?),
+            "costs" => {
+                for line in std::fs::read_to_string(value).ok()?.lines() {
+                    let (address, cost) = line.split_once(' ')?;
+                    costs.insert(number(address)?, cost.parse().ok()?);
+                }
             }
             "profile" => profile = value == "on",
             "out" => out = Some(File::create(value).ok()?),
@@ -337,6 +410,10 @@ fn configure(arguments: &[&str]) -> Option<State> {
         stack,
         total: Counter::new(),
         by_address: profile.then(|| Mutex::new(BTreeMap::new())),
+        flash,
+        reads: Mutex::new(BTreeMap::new()),
+        costs,
+        cost: Counter::new(),
         lowest: AtomicU64::new(u64::MAX),
         out: Mutex::new(out?),
     })

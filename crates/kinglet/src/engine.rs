@@ -176,6 +176,7 @@ pub fn on_board(
             cases: &cases(model, batch)?,
             count: run.count,
             marks: &[],
+            costs: None,
             timeout: TIMEOUT,
         },
     )?;

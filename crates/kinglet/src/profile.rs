@@ -8,8 +8,10 @@
 
 mod attribute;
 mod bound;
+mod timing;
 
 pub use bound::{Bound, bound};
+pub use timing::Time;
 
 use crate::batch::Batch;
 use crate::engine;
@@ -26,7 +28,8 @@ use kinglet_diag::{Diagnostic, Result, bug, code};
 use kinglet_graph::{NodeId, Tensor};
 use kinglet_program::{Options, Program};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use timing::Timing;
 
 /// Inferences of a run: the last one is shown.
 const INFERENCES: usize = 3;
@@ -50,6 +53,8 @@ pub struct Profile {
     pub macs_per_instruction: f64,
     /// Instructions outside the operators: calling the inference, and returning from it.
     pub outside: u64,
+    /// How long it takes on the core itself; absent for cores without figures.
+    pub time: Option<Time>,
     /// The longest that a run in slices keeps from other work.
     pub longest_slice: Slice,
     /// What the operators are compared with; absent for cores without a figure.
@@ -68,6 +73,8 @@ pub struct Slice {
     pub steps: Vec<usize>,
     /// Instructions.
     pub instructions: u64,
+    /// Cycles, predicted, where the core has figures.
+    pub cycles: Option<u64>,
 }
 
 impl Slice {
@@ -78,6 +85,7 @@ impl Slice {
             .map(|segment| Self {
                 steps: segment.steps.clone().collect(),
                 instructions: segment.instructions,
+                cycles: segment.cycles,
             })
             .unwrap_or_default()
     }
@@ -100,7 +108,9 @@ pub struct OperatorProfile {
     pub macs: u64,
     /// Instructions, with the preparation of the kernels' arguments.
     pub instructions: u64,
-    /// The share of the total, 0 to 1.
+    /// Cycles, predicted, where the core has figures.
+    pub cycles: Option<u64>,
+    /// The share of the total instructions, 0 to 1.
     pub share: f64,
     /// Multiply-accumulates an instruction; absent without any.
     pub macs_per_instruction: Option<f64>,
@@ -154,24 +164,36 @@ pub fn profile(model: &Model, board: &Board, optimize: Optimize) -> Result<Profi
         cases: engine::cases(model, &batch)?,
         optimize,
     };
-    let (by_address, elf, notes) = runner.run(Count::Profile, &[])?;
+    let (by_address, elf, notes) = runner.run(Count::Profile, &[], None)?;
     let sites = Sites::find(&printed, &program, &elf)?;
+    let timing = Timing::of(board, &emulation, &elf, &by_address);
     let marks: Vec<String> =
         sites.marks(&elf, &by_address).iter().map(|address| format!("{address:#x}")).collect();
-    let (marked, ..) = runner.run(Count::Instructions, &marks)?;
+    let costs = timing.as_ref().map(|timing| &timing.costs);
+    let (marked, ..) = runner.run(Count::Instructions, &marks, costs)?;
     if marked.instructions != by_address.instructions {
         return Err(bug(format!(
             "two runs of one program counted {} and {} instructions",
             by_address.instructions, marked.instructions
         )));
     }
-    let segments = attribute::segments(
-        &sites.entries,
-        &|address| sites.body_of(&elf, address),
-        &marked.marks,
-        marked.instructions,
-    )
-    .ok_or_else(|| bug("the calls of the linked program are not the steps of the model"))?;
+    let body = |address| sites.body_of(&elf, address);
+    let cut = |marks: &[(u64, u64)], total| {
+        attribute::segments(&sites.entries, &body, marks, total)
+            .ok_or_else(|| bug("the calls of the linked program are not the steps of the model"))
+    };
+    let mut segments = cut(&marked.marks, marked.instructions)?;
+    let time = match (&timing, marked.costs.split_last()) {
+        (Some(timing), Some((total, costs))) => {
+            let addresses = marked.marks.iter().map(|(address, _)| *address);
+            let marks: Vec<(u64, u64)> = addresses.zip(costs.iter().copied()).collect();
+            for (segment, costs) in segments.iter_mut().zip(cut(&marks, *total)?) {
+                segment.cycles = Some(timing::cycles(costs.instructions));
+            }
+            Some(timing.time(*total))
+        }
+        _ => None,
+    };
     let functions = by_function(&by_address, &elf);
     let bound = bound(board.target());
     let operators = operators(model, &program, &segments, bound.as_ref(), marked.instructions);
@@ -186,6 +208,7 @@ pub fn profile(model: &Model, board: &Board, optimize: Optimize) -> Result<Profi
         macs,
         macs_per_instruction: macs as f64 / marked.instructions.max(1) as f64,
         outside: marked.instructions.saturating_sub(inside),
+        time,
         longest_slice: Slice::longest(&segments),
         bound,
         operators,
@@ -212,6 +235,7 @@ impl Runner<'_> {
         &self,
         count: Count,
         marks: &[String],
+        costs: Option<&BTreeMap<u64, u64>>,
     ) -> Result<(InferenceCount, Elf, Vec<Diagnostic>)> {
         let mut outcome = kinglet_device::run(
             &self.cache,
@@ -224,6 +248,7 @@ impl Runner<'_> {
                 cases: &self.cases,
                 count,
                 marks,
+                costs,
                 timeout: engine::TIMEOUT,
             },
         )?;
@@ -318,7 +343,7 @@ fn operators(
     bound: Option<&Bound>,
     total: u64,
 ) -> Vec<OperatorProfile> {
-    let mut entries: Vec<(Vec<usize>, Vec<usize>, u64)> = Vec::new();
+    let mut entries: Vec<(Vec<usize>, Vec<usize>, Segment)> = Vec::new();
     for segment in segments {
         let steps: Vec<usize> = segment.steps.clone().collect();
         let mut nodes: Vec<usize> =
@@ -327,15 +352,16 @@ fn operators(
         match entries.last_mut() {
             Some((of, to, sum)) if *of == nodes => {
                 to.extend(steps);
-                *sum += segment.instructions;
+                sum.instructions += segment.instructions;
+                sum.cycles = sum.cycles.zip(segment.cycles).map(|(sum, more)| sum + more);
             }
-            _ => entries.push((nodes, steps, segment.instructions)),
+            _ => entries.push((nodes, steps, segment.clone())),
         }
     }
     let graph = &model.optimized;
     let mut seen = BTreeSet::new();
     let mut operators = Vec::new();
-    for (nodes, steps, instructions) in entries {
+    for (nodes, steps, Segment { instructions, cycles, .. }) in entries {
         let mut entry = OperatorProfile {
             kernels: Vec::new(),
             nodes: Vec::new(),
@@ -343,6 +369,7 @@ fn operators(
             outputs: Vec::new(),
             macs: 0,
             instructions,
+            cycles,
             share: instructions as f64 / total.max(1) as f64,
             macs_per_instruction: None,
             bound_instructions: None,
@@ -393,9 +420,12 @@ mod tests {
 
     #[test]
     fn the_longest_slice_is_the_first_of_the_longest() {
-        let segment = |steps, instructions| Segment { steps, instructions };
+        let segment = |steps, instructions| Segment { steps, instructions, cycles: None };
         let all = [segment(0..1, 5), segment(1..3, 9), segment(3..4, 9), segment(4..5, 1)];
-        assert_eq!(Slice::longest(&all), Slice { steps: vec![1, 2], instructions: 9 });
+        assert_eq!(
+            Slice::longest(&all),
+            Slice { steps: vec![1, 2], instructions: 9, cycles: None }
+        );
         assert_eq!(Slice::longest(&[]), Slice::default());
     }
 

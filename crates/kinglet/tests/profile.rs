@@ -69,6 +69,22 @@ fn operators_and_the_rest_add_up_to_what_a_plain_run_counts() {
             assert_eq!(operator.kernels[0], step.call.kernel.declaration().name);
             assert!(operator.instructions > 0, "{operator:?}");
         }
+        // Every instruction takes a cycle on cores without a second pipeline, and no kind takes many.
+        let cycles: Option<u64> = found.operators.iter().map(|operator| operator.cycles).sum();
+        match (&found.time, cycles) {
+            (Some(time), Some(cycles)) => {
+                assert!(
+                    time.cycles.abs_diff(cycles)
+                        <= 1 + found.operators.len() as u64 + 4 * found.outside
+                );
+                assert!(time.cycles >= found.instructions && time.cycles < 3 * found.instructions);
+                assert_eq!((time.basis, time.flash_wait_states), ("predicted", None));
+            }
+            (time, cycles) => {
+                assert!(time.is_none() && cycles.is_none(), "{time:?}");
+                assert!(!found.core.contains("M4") && !found.core.contains("M0"));
+            }
+        }
         // One step is no longer than its operator, and some step is as long as the average.
         let longest = &found.longest_slice;
         let of = |operator: &&OperatorProfile| operator.steps.starts_with(&longest.steps[..1]);
@@ -96,7 +112,17 @@ fn a_real_board_runs_on_the_machine_that_stands_for_it() {
     let emulated = json(&["--engine", "qemu:mps2-an386"]);
     assert_eq!((&real["board"], &real["emulated"]), (&"nucleo-f446re".into(), &BOARD.into()));
     assert_eq!(real["instructions"], emulated["instructions"]);
-    assert_eq!(real["operators"], emulated["operators"]);
+    // Its flash has wait states, and its clock is known.
+    let cycles = |of: &Value| of["time"]["cycles"].as_u64().expect("cycles");
+    assert!(cycles(&real) > cycles(&emulated));
+    let milliseconds = real["time"]["milliseconds"].as_f64().expect("a time");
+    let clock = real["time"]["clock_mhz"].as_f64().expect("a clock");
+    assert!((milliseconds * clock * 1e3 - cycles(&real) as f64).abs() < 1.0);
+    let instructions = |of: &Value| -> Vec<Value> {
+        let operators = of["operators"].as_array().expect("operators");
+        operators.iter().map(|operator| operator["instructions"].clone()).collect()
+    };
+    assert_eq!(instructions(&real), instructions(&emulated));
     assert_eq!(real["bound"]["isa"], "Arm DSP extension");
 }
 

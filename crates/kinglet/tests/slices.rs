@@ -132,6 +132,7 @@ impl Case {
             cases: &self.cases(program),
             count: Count::Instructions,
             marks: &[],
+            costs: None,
             timeout: LIMIT,
         };
         kinglet_device::run(&Cache::open().expect("a cache"), &request).expect("a run")

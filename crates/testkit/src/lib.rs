@@ -77,6 +77,14 @@ pub fn all_or_errors<T>(results: Vec<Result<T, String>>) -> Result<Vec<T>, Strin
     if bad.is_empty() { Ok(good) } else { Err(bad.join("\n")) }
 }
 
+/// A number from the commit, or 1: what random tests start from, so that each commit has others.
+pub fn commit() -> u64 {
+    let output = Command::new("git").args(["rev-parse", "HEAD"]).output();
+    let hash = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let hash = hash.unwrap_or_default();
+    hash.get(..8).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(1)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -85,12 +93,4 @@ mod tests {
         assert_eq!(super::two_at_a_time(0..50u32, |n| n * 2), expected);
         assert_eq!(super::two_at_a_time([], |n: u32| n), Vec::<u32>::new());
     }
-}
-
-/// A number from the commit, or 1: what random tests start from, so that each commit has others.
-pub fn commit() -> u64 {
-    let output = Command::new("git").args(["rev-parse", "HEAD"]).output();
-    let hash = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    let hash = hash.unwrap_or_default();
-    hash.get(..8).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(1)
 }

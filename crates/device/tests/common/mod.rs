@@ -100,6 +100,7 @@ pub fn attempt<'a>(
         cases,
         count: Count::Instructions,
         marks: &[],
+        costs: None,
         timeout: LIMIT,
     };
     change(&mut request);

@@ -3,7 +3,7 @@
 use super::{Done, Progress, Show};
 use crate::engine::EngineName;
 use crate::model::Model;
-use crate::profile::{OperatorProfile, Profile, profile};
+use crate::profile::{OperatorProfile, Profile, Time, profile};
 use crate::table::{Align, Table, bytes, short};
 use kinglet_decide::Optimize;
 use kinglet_diag::{Diagnostic, Result, code};
@@ -15,8 +15,8 @@ use std::path::PathBuf;
 #[command(after_help = "\
 The firmware is the one that `run` measures, unchanged; a real board's program runs on the emulated machine
 that stands for its core. Shown is the last of three inferences with made-up inputs, without input and
-output. Operators and what lies outside them add up to the total. Instructions are not cycles: compare them
-on one core only. `x bound` is how many times the instructions an operator takes that a dot product in the
+output. Operators and what lies outside them add up to the total. Instructions are exact; cycles are predicted
+from them by the core's manual, for Cortex-M0, M0+, M3, M4 and, roughly, M7. `x bound` is how many times the instructions an operator takes that a dot product in the
 core's registers would take at best; docs/json/profile.md says where the bounds come from.
 
 Examples:
@@ -75,6 +75,7 @@ pub(super) fn run(args: &Args, show: &Show) -> Result<Done> {
             "macs": profile.macs,
             "macs_per_instruction": profile.macs_per_instruction,
             "outside": profile.outside,
+            "time": profile.time,
             "longest_slice": profile.longest_slice,
             "bound": profile.bound,
             "operators": profile.operators,
@@ -102,6 +103,9 @@ fn text(model: &Model, profile: &Profile, args: &Args) -> String {
         bytes(profile.macs),
         profile.macs_per_instruction,
     );
+    if let Some(time) = &profile.time {
+        text.push_str(&predicted(time));
+    }
     if let Some(bound) = &profile.bound {
         text.push_str(&format!(
             "bound on {}: {} MAC/insn ({})\n",
@@ -111,14 +115,31 @@ fn text(model: &Model, profile: &Profile, args: &Args) -> String {
     text.push_str(&format!("\n{}", operators(profile, args.sort)));
     let steps: Vec<String> = profile.longest_slice.steps.iter().map(usize::to_string).collect();
     text.push_str(&format!(
-        "longest slice of a run made step by step: step {}, {} instructions\n",
+        "longest slice of a run made step by step: step {}, {} instructions{}\n",
         steps.join("+"),
-        bytes(profile.longest_slice.instructions)
+        bytes(profile.longest_slice.instructions),
+        match profile.longest_slice.cycles {
+            Some(cycles) => format!(", ~{} cycles", bytes(cycles)),
+            None => String::new(),
+        }
     ));
     if args.functions {
         text.push_str(&format!("\n{}", functions(profile)));
     }
     text
+}
+
+/// The predicted time in a line.
+fn predicted(time: &Time) -> String {
+    let clock = match (time.milliseconds, time.clock_mhz) {
+        (Some(milliseconds), Some(mhz)) => format!(": ~{milliseconds:.1} ms at {mhz} MHz"),
+        _ => String::new(),
+    };
+    let flash = match time.flash_wait_states {
+        Some(states) => format!("{states} wait states for data in flash, code cached"),
+        None => "no wait states".to_owned(),
+    };
+    format!("~{} cycles, predicted{clock} ({flash})\n", bytes(time.cycles))
 }
 
 fn operators(profile: &Profile, sort: bool) -> Table {
@@ -130,6 +151,7 @@ fn operators(profile: &Profile, sort: bool) -> Table {
         ("MACs", Align::Right),
         ("instructions", Align::Right),
         ("share", Align::Right),
+        ("~cycles", Align::Right),
         ("MAC/insn", Align::Right),
         ("x bound", Align::Right),
         ("", Align::Left),
@@ -153,6 +175,7 @@ fn operators(profile: &Profile, sort: bool) -> Table {
             bytes(operator.macs),
             bytes(operator.instructions),
             percent(operator.share),
+            operator.cycles.map_or("-".to_owned(), bytes),
             ratio(operator.macs_per_instruction, 3),
             ratio(operator.times_bound, 1),
             bar(operator.instructions as f64 / most as f64),

@@ -10,6 +10,14 @@ pub(super) struct Segment {
     pub steps: Range<usize>,
     /// What it takes.
     pub instructions: u64,
+    /// Cycles, predicted, where they were asked for.
+    pub cycles: Option<u64>,
+}
+
+impl Segment {
+    fn new(steps: Range<usize>, instructions: u64) -> Self {
+        Self { steps, instructions, cycles: None }
+    }
 }
 
 /// Cuts an inference into its steps.
@@ -49,15 +57,15 @@ pub(super) fn segments(
     let (mut at, mut next) = (begin, 0);
     for (call, step) in calls.iter().zip(expected) {
         if next < step {
-            segments.push(Segment { steps: next..step, instructions: call.begin.checked_sub(at)? });
+            segments.push(Segment::new(next..step, call.begin.checked_sub(at)?));
             at = call.begin;
         }
-        segments.push(Segment { steps: step..step + 1, instructions: call.end.checked_sub(at)? });
+        segments.push(Segment::new(step..step + 1, call.end.checked_sub(at)?));
         (at, next) = (call.end, step + 1);
     }
     if next < entries.len() {
         let end = of_caller().next_back().unwrap_or(at).max(at);
-        segments.push(Segment { steps: next..entries.len(), instructions: end - at });
+        segments.push(Segment::new(next..entries.len(), end - at));
     }
     Some(segments)
 }
@@ -114,7 +122,7 @@ mod tests {
     }
 
     fn segment(steps: Range<usize>, instructions: u64) -> Segment {
-        Segment { steps, instructions }
+        Segment::new(steps, instructions)
     }
 
     /// 0x100 calls 0x200, which calls 0x1000, 0x2000 and 0x1000 again.

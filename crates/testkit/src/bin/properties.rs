@@ -21,7 +21,10 @@ fn main() -> ExitCode {
             "--seed" => u64::from_str_radix(&value, 16).ok().map(|seed| cases.seed = seed),
             "--count" => number().map(|count| cases.count = count),
             "--case" => number().map(|case| (cases.first, cases.count) = (case, 1)),
-            "--board" => Some(boards.push(value)),
+            "--board" => {
+                boards.push(value);
+                Some(())
+            }
             _ => None,
         };
         if known.is_none() {

@@ -255,13 +255,16 @@ struct Constants<'a> {
     padding: &'a [i8],
 }
 
+/// A call: input, constants, output.
+type Call<'a> = &'a dyn Fn(&[i8], &Constants<'_>, &mut [i8]);
+
 /// Calls both copies of a kernel with the same operands; whether they wrote the same, and nothing before and behind
 /// the output.
 fn equal(
     random: &mut Random,
     memory: &mut Memory,
     [input_len, output_len]: [usize; 2],
-    calls: [&dyn Fn(&[i8], &Constants<'_>, &mut [i8]); 2],
+    calls: [Call<'_>; 2],
 ) -> bool {
     let at = memory.input(random, input_len);
     let to = random.below(16) as usize;
