@@ -28,6 +28,7 @@ cargo xtask CHORE
   budgets         compare flash, RAM and instruction counts with budgets.toml (--bless rewrites it)
   properties      instructions against plain code by random calls on emulated cores (--seed HEX --case N)
   device-bench    nine models on emulated cores beside TensorFlow Lite Micro (--write: docs/benchmarks)
+  timing          predicted times beside published ones (--write: docs/benchmarks; needs ../shared)
   code-table      measure the table that fit predicts code size from
   fuzz [SECONDS]  run every fuzz target for so long
 ";
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Some("lint") => test::lint(),
         Some("budgets") => test::testkit("budgets", rest),
         Some("properties") => test::testkit("properties", rest),
+        Some("timing") => test::testkit("timing", rest),
         Some("device-bench") => test::testkit("device-bench", rest),
         Some("code-table") => test::testkit("code-table", rest),
         Some("fuzz") => test::fuzz(rest),
