@@ -7,7 +7,7 @@ use crate::dot::{
     self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8,
     RequantizeShiftI8, Words,
 };
-use crate::rows::{Image, Images, Lines, Row, Rows};
+use crate::rows::{Block, Blocks, Image, Images, Lines};
 use crate::window::offset;
 
 /// Declares the kernel for one form of the channel table and of the weights.
@@ -195,31 +195,36 @@ impl<'a> Shape<'a> {
     ) {
         let window = self.window;
         let mut buffer = P::PATCH;
-        let mut rows = Rows::new(images, window, self.lines());
-        while let Some(Row { image, first: row, output }) = rows.next() {
-            let mut column = 0u32.wrapping_sub(window.pad_left);
-            for pixel in output.whole_chunks_mut(self.out_channels) {
-                let mut place = Place { row, column, channel: 0 };
-                let (mut weights, mut words) = (weights, words);
-                for out in pixel.whole_chunks_mut(self.group_outputs) {
-                    match buffer.as_mut().get_mut(..self.depth.next_multiple_of(P::BLOCK)) {
-                        Some(patch) => {
-                            self.gather(place, image, padding, patch);
-                            dot::outputs::<T, P>(patch, weights, words, out, finish);
+        let lines = self.lines();
+        let mut blocks = Blocks::new(images, window, lines);
+        while let Some(Block { image, first: mut row, output, .. }) = blocks.next() {
+            for out_row in output.whole_chunks_mut(lines.output) {
+                let mut column = 0u32.wrapping_sub(window.pad_left);
+                for pixel in out_row.whole_chunks_mut(self.out_channels) {
+                    let mut place = Place { row, column, channel: 0 };
+                    let (mut weights, mut words) = (weights, words);
+                    for out in pixel.whole_chunks_mut(self.group_outputs) {
+                        match buffer.as_mut().get_mut(..self.depth.next_multiple_of(P::BLOCK)) {
+                            Some(patch) => {
+                                self.gather(place, image, padding, patch);
+                                dot::outputs::<T, P>(patch, weights, words, out, finish);
+                            }
+                            None => self.outputs::<T, P>(
+                                place, image, padding, weights, words, out, finish,
+                            ),
                         }
-                        None => self
-                            .outputs::<T, P>(place, image, padding, weights, words, out, finish),
+                        place.channel = place.channel.wrapping_add(self.group_channels);
+                        let of_group = P::group_len(self.depth)
+                            .wrapping_mul(self.group_outputs / dot::GROUP)
+                            .wrapping_add(
+                                P::row_len(self.depth).wrapping_mul(self.group_outputs % dot::GROUP),
+                            );
+                        weights = weights.get(of_group..).unwrap_or(&[]);
+                        words = words.get(self.group_outputs..).unwrap_or(&[]);
                     }
-                    place.channel = place.channel.wrapping_add(self.group_channels);
-                    let of_group = P::group_len(self.depth)
-                        .wrapping_mul(self.group_outputs / dot::GROUP)
-                        .wrapping_add(
-                            P::row_len(self.depth).wrapping_mul(self.group_outputs % dot::GROUP),
-                        );
-                    weights = weights.get(of_group..).unwrap_or(&[]);
-                    words = words.get(self.group_outputs..).unwrap_or(&[]);
+                    column = column.wrapping_add(window.stride_width);
                 }
-                column = column.wrapping_add(window.stride_width);
+                row = row.wrapping_add(window.stride_height);
             }
         }
     }
@@ -236,26 +241,31 @@ impl<'a> Shape<'a> {
     ) {
         let window = self.window;
         let step = (window.stride_width as usize).wrapping_mul(self.in_channels);
-        let mut rows = Rows::new(images, window, self.lines());
-        while let Some(Row { image, first: row, output }) = rows.next() {
+        let lines = self.lines();
+        let mut blocks = Blocks::new(images, window, lines);
+        while let Some(Block { image, first: mut row, output, .. }) = blocks.next() {
             let mut runs = Runs::<RUNS>::new();
-            let rows_inside = window.has_rows(row, image.height);
-            // How far the runs that were found are moved on; not to be used when one of them is in the padding.
-            let mut found: Option<usize> = None;
-            let mut column = 0u32.wrapping_sub(window.pad_left);
-            for out in output.whole_chunks_mut(self.out_channels) {
-                let within = rows_inside && window.has_columns(column);
-                let at = match found {
-                    Some(before) if within => before.wrapping_add(step),
-                    _ => {
-                        self.find(row, column, image, padding, &mut runs);
-                        0
-                    }
-                };
-                found = within.then_some(at);
-                v6m::outputs(&runs, at, weights, words, out, finish.zero_point());
-                finish.narrow(out);
-                column = column.wrapping_add(window.stride_width);
+            for out_row in output.whole_chunks_mut(lines.output) {
+                let rows_inside = window.has_rows(row, image.height);
+                // How far the runs that were found are moved on; not to be used when one of them is in the
+                // padding.
+                let mut found: Option<usize> = None;
+                let mut column = 0u32.wrapping_sub(window.pad_left);
+                for out in out_row.whole_chunks_mut(self.out_channels) {
+                    let within = rows_inside && window.has_columns(column);
+                    let at = match found {
+                        Some(before) if within => before.wrapping_add(step),
+                        _ => {
+                            self.find(row, column, image, padding, &mut runs);
+                            0
+                        }
+                    };
+                    found = within.then_some(at);
+                    v6m::outputs(&runs, at, weights, words, out, finish.zero_point());
+                    finish.narrow(out);
+                    column = column.wrapping_add(window.stride_width);
+                }
+                row = row.wrapping_add(window.stride_height);
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::dot::{
     self, ClampF32, Finish, GROUP, Interleaved, Lane, RequantizeAnyI8, RequantizeI8,
     RequantizeShiftI8,
 };
-use crate::rows::{Image, Images, Lines, Row, Rows};
+use crate::rows::{Block, Blocks, Image, Images, Lines};
 use crate::window::offset;
 
 /// Declares the kernel for one form of the channel table.
@@ -126,27 +126,31 @@ impl<T: Lane> Shape<'_, T> {
         let window = self.window;
         let channels = self.channels.max(1);
         let step = (window.stride_width as usize).wrapping_mul(channels);
-        let mut rows = Rows::new(images, window, Lines::new(window, channels, channels));
-        while let Some(Row { image, first: row, output }) = rows.next() {
+        let lines = Lines::new(window, channels, channels);
+        let mut blocks = Blocks::new(images, window, lines);
+        while let Some(Block { image, first: mut row, output, .. }) = blocks.next() {
             let mut taps = Taps::new();
-            let rows_inside = window.has_rows(row, image.height);
-            // Where the taps are that were found, in elements before this place; not to be used when one of
-            // them is in the padding.
-            let mut found: Option<usize> = None;
-            let mut column = 0u32.wrapping_sub(window.pad_left);
-            for pixel in output.whole_chunks_mut(channels) {
-                let place = Place { image, row, column };
-                let within = rows_inside && window.has_columns(column);
-                let at = match found {
-                    Some(before) if within => before.wrapping_add(step),
-                    _ => {
-                        self.find(place, 0, &mut taps);
-                        0
-                    }
-                };
-                found = within.then_some(at);
-                self.outputs(place, &mut taps, at, weights, words, pixel, finish);
-                column = column.wrapping_add(window.stride_width);
+            for out_row in output.whole_chunks_mut(lines.output) {
+                let rows_inside = window.has_rows(row, image.height);
+                // Where the taps are that were found, in elements before this place; not to be used when one
+                // of them is in the padding.
+                let mut found: Option<usize> = None;
+                let mut column = 0u32.wrapping_sub(window.pad_left);
+                for pixel in out_row.whole_chunks_mut(channels) {
+                    let place = Place { image, row, column };
+                    let within = rows_inside && window.has_columns(column);
+                    let at = match found {
+                        Some(before) if within => before.wrapping_add(step),
+                        _ => {
+                            self.find(place, 0, &mut taps);
+                            0
+                        }
+                    };
+                    found = within.then_some(at);
+                    self.outputs(place, &mut taps, at, weights, words, pixel, finish);
+                    column = column.wrapping_add(window.stride_width);
+                }
+                row = row.wrapping_add(window.stride_height);
             }
         }
     }

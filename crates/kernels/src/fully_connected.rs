@@ -1,6 +1,7 @@
 //! Matrix times vector: TFLite FULLY_CONNECTED, and CONV_2D with a window of one place.
 
 use crate::arch::v6m::{self, Runs};
+use crate::chunks::Chunks;
 use crate::dot::{
     self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8,
     RequantizeShiftI8, Words,
@@ -28,7 +29,7 @@ macro_rules! fully_connected_i8 {
                 max: i32,
             }
             images i8, (weights: $Weight, channels: i32)
-            distances |p, sizes| Vectors::<i8>::distances([p.inputs, p.outputs], sizes)
+            distances |p, sizes| Vectors::<i8, 1>::distances([p.inputs, p.outputs], sizes)
         }
 
         #[inline(always)]
@@ -41,7 +42,7 @@ macro_rules! fully_connected_i8 {
             let finish = <$Packing as Packing<i8>>::Finish::new(p.output_zero_point, p.min, p.max);
             let (words, _) = channels.as_chunks();
             let vectors = Vectors::new(images, p.inputs, p.outputs);
-            each::<_, $Packing>(vectors, weights, words, &finish);
+            each::<_, $Packing>(vectors, p.inputs, p.outputs, weights, words, &finish);
         }
     };
 }
@@ -78,7 +79,7 @@ kernel! {
         max: i32,
     }
     images i8, (weights: i8, channels: i32)
-    distances |p, sizes| Vectors::<i8>::distances([p.inputs, p.outputs], sizes)
+    distances |p, sizes| Vectors::<i8, 1>::distances([p.inputs, p.outputs], sizes)
 }
 
 #[inline(always)]
@@ -90,12 +91,17 @@ fn fully_connected_eights_i8(
 ) {
     let finish = RequantizeShiftI8::new(p.output_zero_point, p.min, p.max);
     let (words, _) = channels.as_chunks();
-    let mut vectors = Vectors::new(images, p.inputs, p.outputs);
-    while let Some((row, out)) = vectors.next() {
+    let mut vectors = Vectors::<_, 1>::new(images, p.inputs, p.outputs);
+    while let Some((mut input, output)) = vectors.next() {
         let mut runs = Runs::<1>::new();
-        runs.push(row, row.len());
-        v6m::outputs(&runs, 0, weights, words, out, finish.zero_point());
-        finish.narrow(out);
+        for out in output.whole_chunks_mut((p.outputs as usize).max(1)) {
+            let Some((row, later)) = input.split_at_checked(p.inputs as usize) else { return };
+            input = later;
+            runs.clear();
+            runs.push(row, row.len());
+            v6m::outputs(&runs, 0, weights, words, out, finish.zero_point());
+            finish.narrow(out);
+        }
     }
 }
 
@@ -113,7 +119,7 @@ kernel! {
         max: f32,
     }
     images f32, (weights: f32, bias: f32)
-    distances |p, sizes| Vectors::<f32>::distances([p.inputs, p.outputs], sizes)
+    distances |p, sizes| Vectors::<f32, 1>::distances([p.inputs, p.outputs], sizes)
 }
 
 #[inline(always)]
@@ -125,19 +131,25 @@ fn fully_connected_f32(
 ) {
     let finish = ClampF32 { min: p.min, max: p.max };
     let vectors = Vectors::new(images, p.inputs, p.outputs);
-    each::<_, Interleaved<ClampF32>>(vectors, weights, bias, &finish);
+    each::<_, Interleaved<ClampF32>>(vectors, p.inputs, p.outputs, weights, bias, &finish);
 }
 
 /// One row after the other.
 #[inline(always)]
 fn each<T: Lane, P: Packing<T>>(
-    mut vectors: Vectors<'_, T>,
+    mut vectors: Vectors<'_, T, 1>,
+    inputs: u32,
+    outputs: u32,
     weights: &[P::Weight],
     words: &[Words<T, P>],
     finish: &P::Finish,
 ) {
-    while let Some((row, out)) = vectors.next() {
-        dot::outputs::<T, P>(row, weights, words, out, finish);
+    while let Some((mut input, output)) = vectors.next() {
+        for out in output.whole_chunks_mut((outputs as usize).max(1)) {
+            let Some((row, later)) = input.split_at_checked(inputs as usize) else { return };
+            input = later;
+            dot::outputs::<T, P>(row, weights, words, out, finish);
+        }
     }
 }
 
@@ -175,7 +187,7 @@ mod tests {
             kernel.run(&input, &packed, &plain, &mut output);
             prop_assert_eq!(&output, &expected);
             let sizes = [input.len() as u64, expected.len() as u64];
-            if let Some(distances) = Vectors::<i8>::distances([inputs, outputs], sizes) {
+            if let Some(distances) = Vectors::<i8, 1>::distances([inputs, outputs], sizes) {
                 for output in overlapping(distances, &input, &expected, |memory, input, output| {
                     kernel.run_overlapping(memory, input, output, &packed, &plain);
                 }) {

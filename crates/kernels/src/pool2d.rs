@@ -6,7 +6,7 @@ use crate::Window;
 use crate::chunks::Chunks;
 use crate::columns::Runs;
 use crate::fixed::clamp_f32;
-use crate::rows::{Images, Lines, Row, Rows};
+use crate::rows::{Block, Blocks, Images, Lines};
 
 kernel! {
     /// int8 average: the sum divided by the number of taps inside the input, rounded half away from
@@ -124,27 +124,30 @@ fn pool<T: Copy, S: Copy>(
     finish: impl Fn(S, u32) -> T,
 ) {
     let channels = (channels as usize).max(1);
-    let row_len = (window.in_width as usize).wrapping_mul(channels);
-    let mut rows = Rows::new(images, window, Lines::new(window, channels, channels));
-    while let Some(Row { image, first: row, output }) = rows.next() {
-        let rows = Span::new(row, window.height, image.height);
-        let mut column = 0u32.wrapping_sub(window.pad_left);
-        for pixel in output.whole_chunks_mut(channels) {
-            let columns = Span::new(column, window.width, window.in_width);
-            let first = (rows.first as usize)
-                .wrapping_mul(row_len)
-                .wrapping_add((columns.first as usize).wrapping_mul(channels));
-            let runs = Runs {
-                data: image.values,
-                inner: channels,
-                first,
-                len: (columns.count as usize).wrapping_mul(channels),
-                step: row_len,
-                count: rows.count,
-            };
-            let taps = rows.count.wrapping_mul(columns.count);
-            runs.reduce(pixel, start, &add, |sum| finish(sum, taps));
-            column = column.wrapping_add(window.stride_width);
+    let lines = Lines::new(window, channels, channels);
+    let mut blocks = Blocks::new(images, window, lines);
+    while let Some(Block { image, first: mut row, output, .. }) = blocks.next() {
+        for out_row in output.whole_chunks_mut(lines.output) {
+            let rows = Span::new(row, window.height, image.height);
+            let mut column = 0u32.wrapping_sub(window.pad_left);
+            for pixel in out_row.whole_chunks_mut(channels) {
+                let columns = Span::new(column, window.width, window.in_width);
+                let first = (rows.first as usize)
+                    .wrapping_mul(lines.input)
+                    .wrapping_add((columns.first as usize).wrapping_mul(channels));
+                let runs = Runs {
+                    data: image.values,
+                    inner: channels,
+                    first,
+                    len: (columns.count as usize).wrapping_mul(channels),
+                    step: lines.input,
+                    count: rows.count,
+                };
+                let taps = rows.count.wrapping_mul(columns.count);
+                runs.reduce(pixel, start, &add, |sum| finish(sum, taps));
+                column = column.wrapping_add(window.stride_width);
+            }
+            row = row.wrapping_add(window.stride_height);
         }
     }
 }

@@ -42,8 +42,8 @@ pub struct Distances {
 /// The elements of a row of the input and of a row of the output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lines {
-    input: usize,
-    output: usize,
+    pub input: usize,
+    pub output: usize,
 }
 
 impl Lines {
@@ -98,78 +98,66 @@ impl<T> Clone for Image<'_, T> {
 
 impl<T> Copy for Image<'_, T> {}
 
-/// A row of the output.
+/// Neighboring rows of the output: all of an image where it lies apart from the input, else one.
 #[derive(Debug)]
-pub(crate) struct Row<'a, T> {
-    /// What is read for it.
+pub(crate) struct Block<'a, T> {
+    /// What is read for them.
     pub image: Image<'a, T>,
-    /// The first row of its window there; it has wrapped where it is in the padding above.
+    /// The first row of the first window there; it has wrapped where it is in the padding above.
     pub first: u32,
-    /// Where it is written.
+    /// How many rows.
+    pub rows: u32,
+    /// Where they are written.
     pub output: &'a mut [T],
 }
 
-/// Goes through the rows of the output.
+/// Goes through the output.
 #[derive(Debug)]
-pub(crate) struct Rows<'a, T> {
+pub(crate) struct Blocks<'a, T> {
     images: Images<'a, T>,
     window: &'a Window,
     lines: Lines,
-    /// The image that is read, where it is apart.
-    image: &'a [T],
-    /// Where the row is written, where it is not.
+    /// Where a row is written, where input and output overlap.
     output_at: usize,
-    /// The first row of the next window.
+    /// The first row of its window.
     first: u32,
-    /// Rows of the output that are left in this image.
+    /// Rows that are left.
     left: u32,
 }
 
-impl<'a, T> Rows<'a, T> {
+impl<'a, T> Blocks<'a, T> {
     #[inline(always)]
     pub(crate) fn new(images: Images<'a, T>, window: &'a Window, lines: Lines) -> Self {
-        let mut rows = Self {
-            images,
-            window,
-            lines,
-            image: &[],
-            output_at: 0,
-            first: 0u32.wrapping_sub(window.pad_top),
-            left: 0,
-        };
-        if let Images::Overlapping { input, output, .. } = &rows.images {
-            (rows.output_at, rows.left) = (output.start, window.out_height);
+        let mut first = 0u32.wrapping_sub(window.pad_top);
+        let mut at = 0;
+        if let Images::Overlapping { input, output, .. } = &images {
+            at = output.start;
             if output.start > input.start {
                 let last = window.out_height.wrapping_sub(1);
-                rows.first = rows.first.wrapping_add(last.wrapping_mul(window.stride_height));
-                rows.output_at = output.end.wrapping_sub(lines.output);
+                first = first.wrapping_add(last.wrapping_mul(window.stride_height));
+                at = output.end.wrapping_sub(lines.output);
             }
         }
-        rows
+        Self { images, window, lines, output_at: at, first, left: window.out_height }
     }
 
-    /// The next row; `None` when none is left, or when the memory of one is not there.
+    /// The next rows; `None` when none are left, or when the memory of some is not there.
     #[inline(always)]
-    pub(crate) fn next(&mut self) -> Option<Row<'_, T>> {
+    pub(crate) fn next(&mut self) -> Option<Block<'_, T>> {
         let (window, lines) = (self.window, self.lines);
         match &mut self.images {
             Images::Apart { input, output } => {
-                if self.left == 0 {
-                    let image_len = (window.in_height as usize).wrapping_mul(lines.input);
-                    (self.image, *input) = input.split_at_checked(image_len)?;
-                    self.first = 0u32.wrapping_sub(window.pad_top);
-                    self.left = window.out_height;
-                }
-                self.left = self.left.checked_sub(1)?;
-                let (row, later) = core::mem::take(output).split_at_mut_checked(lines.output)?;
-                *output = later;
-                if row.is_empty() {
+                let image_len = (window.in_height as usize).wrapping_mul(lines.input);
+                let output_len = (window.out_height as usize).wrapping_mul(lines.output);
+                if output_len == 0 {
                     return None;
                 }
-                let image = Image { values: self.image, height: window.in_height };
-                let first = self.first;
-                self.first = first.wrapping_add(window.stride_height);
-                Some(Row { image, first, output: row })
+                let (rows, later) = core::mem::take(output).split_at_mut_checked(output_len)?;
+                *output = later;
+                let (values, later) = input.split_at_checked(image_len)?;
+                *input = later;
+                let image = Image { values, height: window.in_height };
+                Some(Block { image, first: self.first, rows: window.out_height, output: rows })
             }
             Images::Overlapping { memory, input, output } => {
                 self.left = self.left.checked_sub(1)?;
@@ -180,7 +168,8 @@ impl<'a, T> Rows<'a, T> {
                     let (below, above) = memory.split_at_mut_checked(at)?;
                     let values = below.get(input.start..)?;
                     let image = Image { values, height: window.in_height };
-                    return Some(Row { image, first, output: above.get_mut(..lines.output)? });
+                    let output = above.get_mut(..lines.output)?;
+                    return Some(Block { image, first, rows: 1, output });
                 }
                 self.first = first.wrapping_add(window.stride_height);
                 self.output_at = at.wrapping_add(lines.output);
@@ -190,21 +179,22 @@ impl<'a, T> Rows<'a, T> {
                 let values = above.get(start.checked_sub(self.output_at)?..)?;
                 let image = Image { values, height: window.in_height.wrapping_sub(skipped) };
                 let first = first.wrapping_sub(skipped);
-                Some(Row { image, first, output: below.get_mut(at..)? })
+                Some(Block { image, first, rows: 1, output: below.get_mut(at..)? })
             }
         }
     }
 }
 
-/// Goes through an input and an output that are as many rows, each row of the output made of that of the input.
+/// Goes through an input and an output that are as many rows, each row of the output made of that of the input:
+/// all at once where they lie apart, else `N` by `N`, and fewer in the end.
 #[derive(Debug)]
-pub(crate) struct Vectors<'a, T> {
+pub(crate) struct Vectors<'a, T, const N: usize> {
     images: Images<'a, T>,
     input_len: usize,
     output_len: usize,
 }
 
-impl<'a, T> Vectors<'a, T> {
+impl<'a, T, const N: usize> Vectors<'a, T, N> {
     /// Rows of so many elements.
     #[inline(always)]
     pub(crate) fn new(images: Images<'a, T>, input_len: u32, output_len: u32) -> Self {
@@ -217,20 +207,25 @@ impl<'a, T> Vectors<'a, T> {
     pub(crate) fn distances(lens: [u32; 2], sizes: [u64; 2]) -> Option<Distances> {
         let [input, output] = lens.map(|len| u64::from(len).saturating_mul(size_of::<T>() as u64));
         let rows = sizes[0].checked_div(input)?;
-        if [rows.checked_mul(input)?, rows.checked_mul(output)?] != sizes {
+        if rows == 0 || [rows.checked_mul(input)?, rows.checked_mul(output)?] != sizes {
             return None;
         }
-        let last = rows.checked_sub(1)?;
-        // All of a row that is written is below a row that is read, first to last: what the first row needs or
-        // the last one.
-        let above = |written: u64, read: u64| {
-            let behind = last.checked_mul(written)?.checked_add(written)?;
-            Some(written.max(behind.saturating_sub(last.checked_mul(read)?)))
+        let at_once = rows.min(N as u64);
+        let last = rows.checked_sub(at_once)?;
+        // All of what is written at once is on this side of what is read at once and later: what the first rows
+        // need or the last ones, whichever way the distance grows.
+        let beside = |written: u64, read: u64| {
+            let end = |first: u64| first.checked_add(at_once)?.checked_mul(written);
+            let first = end(0)?;
+            Some(first.max(end(last)?.saturating_sub(last.checked_mul(read)?)))
         };
-        Some(Distances { input_above: above(output, input)?, output_above: above(input, output)? })
+        Some(Distances {
+            input_above: beside(output, input)?,
+            output_above: beside(input, output)?,
+        })
     }
 
-    /// The next row of the input and of the output; `None` when none is left, or the memory of one is not there.
+    /// The next rows of the input and of the output; `None` when none are left, or the memory of one is not there.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<(&[T], &mut [T])> {
         let (input_len, output_len) = (self.input_len, self.output_len);
@@ -239,28 +234,33 @@ impl<'a, T> Vectors<'a, T> {
         }
         match &mut self.images {
             Images::Apart { input, output } => {
-                let (from, later) = input.split_at_checked(input_len)?;
-                *input = later;
-                let (to, later) = core::mem::take(output).split_at_mut_checked(output_len)?;
-                *output = later;
-                Some((from, to))
-            }
-            Images::Overlapping { memory, input, output } => {
-                if output.start >= output.end {
+                if output.is_empty() {
                     return None;
                 }
+                Some((core::mem::take(input), core::mem::take(output)))
+            }
+            Images::Overlapping { memory, input, output } => {
+                let left = output.end.checked_sub(output.start)?;
+                if left == 0 {
+                    return None;
+                }
+                let (mut from_len, mut to_len) =
+                    (input_len.wrapping_mul(N), output_len.wrapping_mul(N));
+                if to_len > left {
+                    (from_len, to_len) = (input.end.checked_sub(input.start)?, left);
+                }
                 if output.start > input.start {
-                    input.end = input.end.checked_sub(input_len)?;
-                    output.end = output.end.checked_sub(output_len)?;
+                    input.end = input.end.checked_sub(from_len)?;
+                    output.end = output.end.checked_sub(to_len)?;
                     let (below, above) = memory.split_at_mut_checked(output.end)?;
-                    let from = below.get(input.end..)?.get(..input_len)?;
-                    return Some((from, above.get_mut(..output_len)?));
+                    let from = below.get(input.end..)?.get(..from_len)?;
+                    return Some((from, above.get_mut(..to_len)?));
                 }
                 let (from, to) = (input.start, output.start);
-                input.start = from.checked_add(input_len)?;
-                output.start = to.checked_add(output_len)?;
+                input.start = from.checked_add(from_len)?;
+                output.start = to.checked_add(to_len)?;
                 let (below, above) = memory.split_at_mut_checked(output.start)?;
-                let from = above.get(from.checked_sub(output.start)?..)?.get(..input_len)?;
+                let from = above.get(from.checked_sub(output.start)?..)?.get(..from_len)?;
                 Some((from, below.get_mut(to..)?))
             }
         }

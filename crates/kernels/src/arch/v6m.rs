@@ -137,7 +137,7 @@ fn outputs_of(
     zero_point: i32,
 ) {
     let channels = padded(output.len());
-    let needed = runs.depth.checked_mul(channels);
+    let needed = product(runs.depth, channels);
     if needed.is_none_or(|needed| weights.len() < needed) || table.len() < channels {
         return;
     }
@@ -145,6 +145,12 @@ fn outputs_of(
     instructions::outputs(runs, weights, table, output, zero_point);
     #[cfg(not(all(target_arch = "arm", feature = "v6m")))]
     twin::outputs(runs, weights, table, output, zero_point);
+}
+
+/// The product, without the long multiplication that these cores lack where both are short.
+#[inline(always)]
+fn product(a: usize, b: usize) -> Option<usize> {
+    if (a | b) < 1 << 16 { Some(a.wrapping_mul(b)) } else { a.checked_mul(b) }
 }
 
 /// Writes what there is place for.

@@ -1,6 +1,6 @@
 //! The loops of [`super`] in ARMv6-M instructions.
 
-use super::{CHANNELS, FEWER, Moved, Run, write};
+use super::{CHANNELS, FEWER, Moved, Run, product, write};
 use crate::arch::taps::Taps;
 use core::arch::naked_asm;
 
@@ -414,7 +414,7 @@ pub(super) fn depthwise(
     // 25.
     let channels = groups.wrapping_mul(4);
     let enough = shortest.checked_sub(channels).is_some_and(|most| at <= most);
-    let needed = channels.checked_mul(count);
+    let needed = product(channels, count);
     if count == 0 || groups == 0 || !enough || needed.is_none_or(|all| weights.len() < all) {
         return;
     }
