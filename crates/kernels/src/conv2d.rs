@@ -1,6 +1,7 @@
 //! Two-dimensional convolution, grouped or not: TFLite CONV_2D.
 
 use crate::Window;
+use crate::arch::rv32::Finish as ThreesFinish;
 use crate::arch::v6m::{self, RUNS, Runs};
 use crate::chunks::Chunks;
 use crate::dot::{
@@ -8,6 +9,8 @@ use crate::dot::{
     RequantizeShiftI8, Words,
 };
 use crate::window::offset;
+
+pub mod threes;
 
 /// Declares the kernel for one form of the channel table and of the weights.
 macro_rules! conv2d_i8 {
@@ -118,6 +121,57 @@ fn conv2d_eights_i8(
     let (words, _) = channels.as_chunks();
     Shape::new(&p.window, p.in_channels, p.out_channels, 1)
         .convolve_runs(input, weights, words, padding, output, &finish);
+}
+
+kernel! {
+    /// As [`Conv2dI8`] of one group, weights and table as [`crate::arch::rv32`] takes them. A row of the window
+    /// has at most [`RUNS`] divided by the number of rows columns, or an output at most [`threes::PATCH`] inputs in
+    /// short rows.
+    conv2d_threes_i8 version 1
+    params Conv2dThreesI8 {
+        /// How the window slides.
+        window: Window,
+        /// Input channels.
+        in_channels: u32,
+        /// Output channels.
+        out_channels: u32,
+        /// Zero point of the output, in the range of outputs.
+        output_zero_point: i32,
+        /// Least output.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+        /// The longest run of inputs whose sums have room; 0 when all inputs of an output have.
+        longest_run: u32,
+    }
+    operands (
+        input input: i8,
+        constant weights: i8,
+        constant channels: i32,
+        constant padding: i8,
+        output output: i8,
+    )
+}
+
+#[inline(always)]
+fn conv2d_threes_i8(
+    p: &Conv2dThreesI8,
+    input: &[i8],
+    weights: &[i8],
+    channels: &[i32],
+    padding: &[i8],
+    output: &mut [i8],
+) {
+    let finish = ThreesFinish::new(p.output_zero_point, p.min, p.max, p.longest_run > 0);
+    let (table, _) = channels.as_chunks();
+    let shape = Shape::new(&p.window, p.in_channels, p.out_channels, 1);
+    let longest = p.longest_run as usize;
+    let layer = threes::Layer { weights, table, padding, finish: &finish, longest };
+    if p.gathers(&shape) {
+        shape.convolve_threes::<{ threes::PATCH }>(input, output, layer);
+    } else {
+        shape.convolve_threes::<0>(input, output, layer);
+    }
 }
 
 kernel! {
@@ -449,7 +503,9 @@ impl<'a> Shape<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::threes::PATCH;
     use super::*;
+    use crate::arch::rv32::RUNS as RUNS_OF_THREES;
     use crate::testing::{bytes, eights, interleave, naive_sum, requantize, shifts, tables, windows};
     use proptest::prelude::*;
     use std::vec;
@@ -521,7 +577,7 @@ mod tests {
             prop_assert_eq!(&output, &expected);
 
             if groups == 1 && window.dilation_width == 1 {
-                let (eight, words) = (eights(&rows, depth), shifts(&any));
+                let (eight, words) = (eights(&rows, depth, i8::MIN), shifts(&any));
                 let kernel = Conv2dEightsI8 {
                     window, in_channels, out_channels, output_zero_point, min, max,
                 };
@@ -530,6 +586,25 @@ mod tests {
                 prop_assert_eq!(&output, &expected);
                 kernel.run(input.get(1..).unwrap_or(&[]), &eight, &words, &padding, &mut output);
                 kernel.run(&input, eight.get(1..).unwrap_or(&[]), &words, &[], &mut output);
+            }
+
+            let gathered = depth <= PATCH && window.width as usize * channels < 16;
+            if groups == 1 && window.dilation_width == 1 && (taps <= RUNS_OF_THREES || gathered) {
+                let (eight, words) = (eights(&rows, depth, 0), shifts(&any));
+                for longest_run in [0, 5] {
+                    // Runs of five are too many where there are more than five channels.
+                    if longest_run > 0 && (gathered || channels > 5 || taps > 9) {
+                        continue;
+                    }
+                    let kernel = Conv2dThreesI8 {
+                        window, in_channels, out_channels, output_zero_point, min, max, longest_run,
+                    };
+                    output.fill(0);
+                    kernel.run(&input, &eight, &words, &padding, &mut output);
+                    prop_assert_eq!(&output, &expected);
+                    kernel.run(input.get(1..).unwrap_or(&[]), &eight, &words, &padding, &mut output);
+                    kernel.run(&input, eight.get(1..).unwrap_or(&[]), &words, &[], &mut output);
+                }
             }
 
             let floats = |values: &[i8]| values.iter().map(|&v| f32::from(v)).collect::<Vec<f32>>();

@@ -1,7 +1,9 @@
 //! Matrix times vector: TFLite FULLY_CONNECTED, and CONV_2D with a window of one place.
 
+use crate::arch::rv32::{self, Finish as ThreesFinish, PLACES, RUNS, Runs as ThreesRuns};
 use crate::arch::v6m::{self, Runs};
 use crate::chunks::Chunks;
+use crate::conv2d::threes::push;
 use crate::dot::{
     self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8,
     RequantizeShiftI8, Words,
@@ -102,6 +104,62 @@ fn fully_connected_eights_i8(
 }
 
 kernel! {
+    /// As [`FullyConnectedI8`], weights and table as [`crate::arch::rv32`] takes them. A row is at most [`RUNS`] of
+    /// the longest runs.
+    fully_connected_threes_i8 version 1
+    params FullyConnectedThreesI8 {
+        /// Elements of one input row.
+        inputs: u32,
+        /// Elements of one output row.
+        outputs: u32,
+        /// Zero point of the output, in the range of outputs.
+        output_zero_point: i32,
+        /// Least output, the fused activation's or the type's.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+        /// The longest run of inputs whose sums have room; 0 when a whole row has.
+        longest_run: u32,
+    }
+    operands (input input: i8, constant weights: i8, constant channels: i32, output output: i8)
+}
+
+#[inline(always)]
+fn fully_connected_threes_i8(
+    p: &FullyConnectedThreesI8,
+    mut input: &[i8],
+    weights: &[i8],
+    channels: &[i32],
+    mut output: &mut [i8],
+) {
+    let finish = ThreesFinish::new(p.output_zero_point, p.min, p.max, p.longest_run > 0);
+    let (table, _) = channels.as_chunks();
+    let (inputs, outputs) = (p.inputs as usize, (p.outputs as usize).max(1));
+    let longest = p.longest_run as usize;
+    let mut runs = ThreesRuns::<RUNS>::new();
+    let mut places = PLACES;
+    while places > 0 {
+        let (taken, given) = (inputs.wrapping_mul(places), outputs.wrapping_mul(places));
+        if input.len() < taken || output.len() < given {
+            places = places.wrapping_sub(1);
+            continue;
+        }
+        let (rows, later) = input.split_at_checked(taken).unwrap_or_default();
+        input = later;
+        let (out, later) =
+            core::mem::take(&mut output).split_at_mut_checked(given).unwrap_or_default();
+        output = later;
+        let row = |index: usize| {
+            let at = inputs.wrapping_mul(index.min(places.wrapping_sub(1)));
+            rows.get(at..at.wrapping_add(inputs)).unwrap_or(&[])
+        };
+        runs.clear();
+        push(&mut runs, [row(0), row(1), row(2)], inputs, longest);
+        rv32::outputs(&runs, 0, weights, table, out, outputs, &finish);
+    }
+}
+
+kernel! {
     /// f32 fully connected layer. Weights are packed as [`crate::dot`] says.
     fully_connected_f32 version 1
     params FullyConnectedF32 {
@@ -183,13 +241,25 @@ mod tests {
             FullyConnectedAnyI8 { inputs, outputs, output_zero_point: 3, min: -128, max: 127 }
                 .run(&input, &packed, &any, &mut output);
             prop_assert_eq!(&output, &expected);
-            let (packed, words) = (eights(&weights, inputs as usize), shifts(&any));
+            let (packed, words) = (eights(&weights, inputs as usize, i8::MIN), shifts(&any));
             for (min, max) in [(-128, 127), (-20, 30)] {
                 FullyConnectedEightsI8 { inputs, outputs, output_zero_point: 3, min, max }
                     .run(&input, &packed, &words, &mut output);
                 let expected: Vec<i8> =
                     expected.iter().map(|&value| value.clamp(min as i8, max as i8)).collect();
                 prop_assert_eq!(&output, &expected);
+                let packed = eights(&weights, inputs as usize, 0);
+                for longest_run in [0, 3] {
+                    if inputs > 36 && longest_run > 0 {
+                        continue;
+                    }
+                    output.fill(0);
+                    FullyConnectedThreesI8 {
+                        inputs, outputs, output_zero_point: 3, min, max, longest_run,
+                    }
+                    .run(&input, &packed, &words, &mut output);
+                    prop_assert_eq!(&output, &expected);
+                }
             }
         }
     }

@@ -51,11 +51,14 @@ macro_rules! kernels {
             ("lib.rs", include_str!("lib.rs")),
             ("arch/dsp.rs", include_str!("arch/dsp.rs")),
             ("arch/mod.rs", include_str!("arch/mod.rs")),
+            ("arch/rv32.rs", include_str!("arch/rv32.rs")),
+            ("arch/rv32/instructions.rs", include_str!("arch/rv32/instructions.rs")),
             ("arch/taps.rs", include_str!("arch/taps.rs")),
             ("arch/v6m.rs", include_str!("arch/v6m.rs")),
             ("arch/v6m/instructions.rs", include_str!("arch/v6m/instructions.rs")),
             ("chunks.rs", include_str!("chunks.rs")),
             ("columns.rs", include_str!("columns.rs")),
+            ("conv2d/threes.rs", include_str!("conv2d/threes.rs")),
             ("declare.rs", include_str!("declare.rs")),
             ("dot.rs", include_str!("dot.rs")),
             ("dot/shift.rs", include_str!("dot/shift.rs")),
@@ -98,8 +101,8 @@ kernels! {
     fill: FillI16, FillI32, FillI64, FillU8;
     resize_nearest: ResizeNearestBytes;
     fully_connected: FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8,
-        FullyConnectedPairsI8;
-    conv2d: Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8;
+        FullyConnectedPairsI8, FullyConnectedThreesI8;
+    conv2d: Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Conv2dThreesI8;
     depthwise_conv2d: DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8,
         DepthwiseConv2dShiftI8;
     lookup: LookupU8, LookupU8InPlace;

@@ -4,6 +4,7 @@ use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::Refusal;
 use crate::quant::quantize_multiplier;
 use crate::reference;
+use kinglet_kernels::arch::rv32::{MOST, MOST_SHIFT};
 use kinglet_kernels::arch::v6m::{CHANNELS, FEWER, padded};
 use kinglet_kernels::dot::GROUP;
 use kinglet_target::{Isa, Vector};
@@ -70,9 +71,9 @@ pub fn pairs(rows: &[i8], depth: usize, group_outputs: usize) -> Option<Vec<i32>
     Some(packed)
 }
 
-/// Packs rows of `depth` elements as `kinglet_kernels::arch::v6m` takes them: eight rows interleaved, then four,
-/// filled up with zeros, all with 128 added.
-pub fn eights(rows: &[i8], depth: usize) -> Vec<i8> {
+/// Packs rows of `depth` elements: eight rows interleaved, then four, filled up with zeros, as
+/// `kinglet_kernels::arch::rv32` takes them. `kinglet_kernels::arch::v6m` takes them with `added` 128, mod 256.
+pub fn eights(rows: &[i8], depth: usize, added: i8) -> Vec<i8> {
     let depth = depth.max(1);
     let channels = rows.len() / depth;
     let mut packed = Vec::with_capacity(padded(channels) * depth);
@@ -81,7 +82,7 @@ pub fn eights(rows: &[i8], depth: usize) -> Vec<i8> {
         let at_once = if channels - first >= CHANNELS { CHANNELS } else { FEWER };
         for k in 0..depth {
             let of = |channel: usize| rows.get(channel * depth + k).copied().unwrap_or(0);
-            packed.extend((first..first + at_once).map(|channel| of(channel) ^ i8::MIN));
+            packed.extend((first..first + at_once).map(|channel| of(channel).wrapping_add(added)));
         }
         first += at_once;
     }
@@ -95,34 +96,76 @@ pub enum Layout {
     Interleaved,
     /// [`pairs`]; `…PairsI8`.
     Pairs,
-    /// [`eights`], with the table of [`Channels::shifts`]; `…EightsI8`.
+    /// [`eights`] with 128 added, with the table of [`Channels::shifts`]; `…EightsI8`.
     Eights,
+    /// [`eights`], with the same table, and the longest run of inputs; `…ThreesI8`.
+    Threes(u32),
 }
 
-/// Packs rows of `depth` weights for the target: the layout, and the constant. `channels` is their table;
-/// `whole_blocks` says that four inputs are always there at once, `few_runs` that the inputs of an output are few
-/// runs.
+/// What a layout asks of the inputs of an output.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs {
+    /// Four inputs are always there at once.
+    pub whole_blocks: bool,
+    /// They are few runs.
+    pub few_runs: bool,
+    /// They can be computed for three places at once, with runs of inputs of at most this length, 0 for any.
+    pub threes: Option<u32>,
+}
+
+/// The longest run of inputs for which `kinglet_kernels::arch::rv32` has room for the sums of three places, 0
+/// when it has for those over all inputs; `fits` says whether inputs can be cut to such runs. Rows have `depth`
+/// weights, which are runs of `run_len`.
+pub fn longest_run(
+    rows: &[i8],
+    depth: usize,
+    run_len: usize,
+    fits: impl Fn(usize) -> bool,
+) -> Option<u32> {
+    let sum = |weights: &[i8]| weights.iter().map(|w| u32::from(w.unsigned_abs())).sum::<u32>();
+    if fits(run_len) && rows.chunks(depth.max(1)).all(|row| sum(row) <= MOST) {
+        return Some(0);
+    }
+    // A run may start anywhere in the input's.
+    let room = |len: usize| {
+        rows.chunks(run_len.max(1))
+            .all(|run| run.windows(len.min(run.len())).all(|run| sum(run) <= MOST))
+    };
+    [run_len, 192, 128, 96, 64, 48]
+        .into_iter()
+        .filter(|&len| len <= run_len)
+        .find(|&len| fits(len) && room(len))
+        .and_then(|len| u32::try_from(len).ok())
+}
+
+/// Packs rows of `depth` weights for the target: the layout, and the constant. `channels` is their table.
 pub fn weights_i8(
     cx: &mut Lower<'_>,
     channels: &Channels,
     rows: &[i8],
     depth: usize,
     group_outputs: usize,
-    whole_blocks: bool,
-    few_runs: bool,
+    inputs: Inputs,
 ) -> (Layout, Arg) {
     let vector = cx.target().vector;
     if vector == Vector::Dsp
         && !channels.any
-        && whole_blocks
+        && inputs.whole_blocks
         && let Some(packed) = pairs(rows, depth, group_outputs)
     {
         let label = "2 channels in a number, 4 inputs a block";
         let data = ConstantData::I32(packed);
         return (Layout::Pairs, cx.constant("weights", label, Some(1), data));
     }
-    if few_runs && channels.for_eights(cx) {
-        let data = ConstantData::I8(eights(rows, depth));
+    if let Some(longest) = inputs.threes
+        && channels.for_threes(cx)
+    {
+        let data = ConstantData::I8(eights(rows, depth, 0));
+        let label = "8 rows interleaved, then 4";
+        return (Layout::Threes(longest), cx.constant("weights", label, Some(1), data));
+    }
+    if inputs.few_runs && channels.for_eights(cx) {
+        let data = ConstantData::I8(eights(rows, depth, i8::MIN));
         let label = "8 rows interleaved, then 4, 128 added";
         return (Layout::Eights, cx.constant("weights", label, Some(1), data));
     }
@@ -201,10 +244,17 @@ impl Channels {
         cx.target().isa == Isa::Armv6m && self.shifts.is_some()
     }
 
+    /// Whether the target's kernels are those that take [`Channels::shifts`] up to [`MOST_SHIFT`].
+    pub fn for_threes(&self, cx: &Lower<'_>) -> bool {
+        let small =
+            |shifts: &[i32]| shifts.iter().skip(2).step_by(3).all(|&right| right <= MOST_SHIFT);
+        cx.target().isa == Isa::Rv32imc && self.shifts.as_deref().is_some_and(small)
+    }
+
     /// The table that goes with a layout as a constant, made from the bias at this input.
     pub fn constant_for(&self, cx: &mut Lower<'_>, layout: Layout, bias: usize) -> Arg {
         match (layout, &self.shifts) {
-            (Layout::Eights, Some(shifts)) => {
+            (Layout::Eights | Layout::Threes(_), Some(shifts)) => {
                 let mut words = shifts.clone();
                 words.resize(padded(words.len() / 3) * 3, 1);
                 let data = ConstantData::I32(words);
@@ -257,7 +307,7 @@ mod tests {
     #[test]
     fn eight_rows_are_interleaved_then_four() {
         let rows: Vec<i8> = (0..26).collect();
-        let packed = eights(&rows, 2);
+        let packed = eights(&rows, 2, i8::MIN);
         let added = |weight: i8| weight ^ i8::MIN;
         let eight = [0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15].map(added);
         assert_eq!(packed[..16], eight);

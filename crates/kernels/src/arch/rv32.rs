@@ -1,0 +1,353 @@
+//! RV32IM: three output places at once, whose inputs share two words.
+//!
+//! A sum of products takes about 20 bits, and so three of them have room in two words: one product with the
+//! weight goes into each word for all three places ([`join`]), and the sums are told apart at the end
+//! ([`separate`]). Eight output channels have their sums in registers meanwhile. One place alone is computed
+//! with a product for each sum, eight or four channels at once.
+
+use core::marker::PhantomData;
+
+/// Runs of inputs of the places that are computed together.
+pub const RUNS: usize = 12;
+
+/// Output channels computed at once.
+pub const CHANNELS: usize = 8;
+
+/// Output channels computed at once where fewer than [`CHANNELS`] are left.
+pub const FEWER: usize = 4;
+
+/// Places computed at once.
+pub const PLACES: usize = 3;
+
+/// What the sum of the weights of a channel, without their signs, may reach so that three sums have room in two
+/// words: over all inputs, or over those of a run where [`Finish::long`] says so.
+pub const MOST: u32 = (1 << 20) / 128 - 1;
+
+/// Greatest right shift.
+pub const MOST_SHIFT: i32 = 21;
+
+/// Inputs of three places: slices of one length whose layout is known. Instructions take their addresses from it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Run {
+    first: [*const i8; PLACES],
+    len: usize,
+}
+
+/// Up to `N` slices for each of three places, whose elements, one slice after the other, are its inputs.
+pub struct Runs<'a, const N: usize> {
+    runs: [Run; N],
+    count: usize,
+    depth: usize,
+    /// How far all runs may be moved on.
+    slack: usize,
+    slices: PhantomData<&'a [i8]>,
+}
+
+impl<'a, const N: usize> Runs<'a, N> {
+    /// None.
+    #[inline(always)]
+    pub fn new() -> Self {
+        let runs = [Run { first: [core::ptr::null(); PLACES], len: 0 }; N];
+        Self { runs, count: 0, depth: 0, slack: usize::MAX, slices: PhantomData }
+    }
+
+    /// Forgets them all.
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        (self.count, self.depth, self.slack) = (0, 0, usize::MAX);
+    }
+
+    /// Adds the first `len` elements of each slice; nothing happens when they are not there, are none, or there
+    /// is no place left.
+    #[inline(always)]
+    pub fn push(&mut self, values: [&'a [i8]; PLACES], len: usize) {
+        let Some(run) = self.runs.get_mut(self.count) else { return };
+        let [a, b, c] = values;
+        let shortest = a.len().min(b.len()).min(c.len());
+        let Some(slack) = shortest.checked_sub(len) else { return };
+        if len == 0 {
+            return;
+        }
+        *run = Run { first: [a.as_ptr(), b.as_ptr(), c.as_ptr()], len };
+        self.count = self.count.wrapping_add(1);
+        self.depth = self.depth.wrapping_add(len);
+        self.slack = self.slack.min(slack);
+    }
+
+    /// The runs, moved on by `at`; `None` when there are none, or not so many elements behind one of them.
+    #[inline(always)]
+    fn moved(&self, at: usize) -> Option<Moved<'_>> {
+        let runs = self.runs.get(..self.count).unwrap_or(&[]);
+        let usable = !runs.is_empty() && at <= self.slack;
+        usable.then_some(Moved { runs, depth: self.depth, at })
+    }
+}
+
+impl<const N: usize> Default for Runs<'_, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Runs that are there, none empty, each with `at` elements behind it: only [`Runs::moved`] makes it.
+#[derive(Clone, Copy)]
+struct Moved<'a> {
+    runs: &'a [Run],
+    depth: usize,
+    at: usize,
+}
+
+/// How sums become outputs.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Finish {
+    /// One and twice the output's zero point.
+    odd: i32,
+    /// Least output, at most the zero point.
+    min: i32,
+    /// Greatest output, at least the zero point.
+    max: i32,
+    /// Whether sums over all inputs of an output may be too large for three in two words, though those over a
+    /// run are not.
+    long: bool,
+}
+
+impl Finish {
+    /// The output's zero point and range, which holds it.
+    #[inline(always)]
+    pub fn new(zero_point: i32, min: i32, max: i32, long: bool) -> Self {
+        Self { odd: zero_point.wrapping_mul(2).wrapping_add(1), min, max, long }
+    }
+}
+
+/// Channels that weights and table of so many channels have.
+#[inline(always)]
+pub const fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(FEWER)
+}
+
+/// Computes `channels` output channels of one, two or three neighboring places, all runs moved on by `at`:
+/// `output` has the places one after the other. With fewer than three places the runs of those that are missing
+/// are those of the last.
+///
+/// `weights` are those of eight channels side by side for each input, for as many channels as there are, then
+/// those of four likewise for what is left. `table` has bias, multiplier and right shift, 1 to [`MOST_SHIFT`],
+/// of each channel, as `multiply_by_quantized_multiplier` takes them, shift negated; sums with their bias stay
+/// below 2^29, and [`MOST`] holds. Both are of [`padded`] channels.
+///
+/// Nothing is written when inputs, weights or table are not there.
+#[inline(always)]
+pub fn outputs<const N: usize>(
+    runs: &Runs<'_, N>,
+    at: usize,
+    weights: &[i8],
+    table: &[[i32; 3]],
+    output: &mut [i8],
+    channels: usize,
+    finish: &Finish,
+) {
+    if let Some(runs) = runs.moved(at) {
+        outputs_of(runs, weights, table, output, channels, finish);
+    }
+}
+
+/// Not inlined: it is the same for every layer.
+#[inline(never)]
+fn outputs_of(
+    runs: Moved<'_>,
+    weights: &[i8],
+    table: &[[i32; 3]],
+    output: &mut [i8],
+    channels: usize,
+    finish: &Finish,
+) {
+    let all = padded(channels);
+    let needed = runs.depth.checked_mul(all);
+    if needed.is_none_or(|needed| weights.len() < needed) || table.len() < all || channels == 0 {
+        return;
+    }
+    let places = if output.len() == channels {
+        1
+    } else if output.len() == channels.wrapping_mul(2) {
+        2
+    } else if output.len() == channels.wrapping_mul(3) {
+        3
+    } else {
+        return;
+    };
+    #[cfg(all(target_arch = "riscv32", feature = "rv32"))]
+    instructions::outputs(runs, weights, table, output, channels, places, finish);
+    #[cfg(not(all(target_arch = "riscv32", feature = "rv32")))]
+    twin::outputs(runs, weights, table, output, channels, places, finish);
+}
+
+/// Writes what there is place for.
+#[inline(always)]
+fn write(output: &mut [i8], values: &[i8]) {
+    for (to, &from) in output.iter_mut().zip(values) {
+        *to = from;
+    }
+}
+
+#[cfg(all(target_arch = "riscv32", feature = "rv32"))]
+mod instructions;
+
+/// The same in portable code: what the instructions must give.
+#[cfg(not(all(target_arch = "riscv32", feature = "rv32")))]
+mod twin {
+    use super::{CHANNELS, FEWER, Finish, Moved, PLACES, write};
+    use crate::chunks::Chunks;
+
+    /// Three inputs, or the sums of three places, in two words.
+    #[inline(always)]
+    fn join([a, b, c]: [i32; PLACES]) -> [i32; 2] {
+        [a.wrapping_add(b << 21), c.wrapping_add(b << 11)]
+    }
+
+    /// The sums of three places, each between -2^20 and 2^20: of the middle one the lower eleven bits are in
+    /// one word and the others in the other.
+    #[inline(always)]
+    fn separate([first, second]: [i32; 2]) -> [i32; PLACES] {
+        let a = first << 11 >> 11;
+        let low = first.wrapping_sub(a).cast_unsigned();
+        let second = second.wrapping_sub((low >> 10).cast_signed());
+        let c = second << 10 >> 10;
+        let high = second.wrapping_sub(c) >> 11;
+        [a, high.wrapping_add((low >> 21).cast_signed()), c]
+    }
+
+    /// A sum as an output.
+    ///
+    /// Both roundings at once: the first adds a half before its shift by 31, the second before its own, and one
+    /// unit of the first less for negative values; a shift of a shift is a shift, so that all of it can be added
+    /// to the product, or to its upper part as all of it are multiples of 2^30.
+    #[inline(always)]
+    fn finished(sum: i32, [bias, multiplier, right]: [i32; 3], finish: &Finish) -> i8 {
+        let sum = sum.wrapping_add(bias) << 2;
+        let high = (i64::from(sum).wrapping_mul(i64::from(multiplier)) >> 32) as i32;
+        let right = right.cast_unsigned();
+        let half = finish.odd.wrapping_shl(right).wrapping_add(1);
+        let value = if high < 0 {
+            high.wrapping_add(half.wrapping_sub(2))
+                .wrapping_shr(right.wrapping_add(1))
+                .max(finish.min)
+        } else {
+            high.wrapping_add(half).wrapping_shr(right.wrapping_add(1)).min(finish.max)
+        };
+        value as i8
+    }
+
+    /// See [`super::outputs`].
+    pub(super) fn outputs(
+        runs: Moved<'_>,
+        mut weights: &[i8],
+        mut table: &[[i32; 3]],
+        output: &mut [i8],
+        channels: usize,
+        places: usize,
+        finish: &Finish,
+    ) {
+        let (mut a, later) = output.split_at_mut_checked(channels).unwrap_or_default();
+        let (mut b, mut c) = later.split_at_mut_checked(channels).unwrap_or_default();
+        while !a.is_empty() {
+            let count = a.len();
+            let values = if count < CHANNELS {
+                let [one, two, three] =
+                    group::<FEWER>(runs, &mut weights, &mut table, places, finish);
+                [widened(one), widened(two), widened(three)]
+            } else {
+                group::<CHANNELS>(runs, &mut weights, &mut table, places, finish)
+            };
+            let done = count.min(if count < CHANNELS { FEWER } else { CHANNELS });
+            for (out, values) in [&mut a, &mut b, &mut c].into_iter().zip(&values) {
+                let (now, later) =
+                    core::mem::take(out).split_at_mut_checked(done).unwrap_or_default();
+                write(now, values);
+                *out = later;
+            }
+        }
+    }
+
+    fn widened(values: [i8; FEWER]) -> [i8; CHANNELS] {
+        let mut wide = [0; CHANNELS];
+        write(&mut wide, &values);
+        wide
+    }
+
+    /// The next `N` channels, whose weights and table are cut off.
+    fn group<const N: usize>(
+        runs: Moved<'_>,
+        weights: &mut &[i8],
+        table: &mut &[[i32; 3]],
+        places: usize,
+        finish: &Finish,
+    ) -> [[i8; N]; PLACES] {
+        let (mut columns, later) =
+            weights.split_at_checked(runs.depth.wrapping_mul(N)).unwrap_or_default();
+        let (words, later_words) = table.split_at_checked(N).unwrap_or_default();
+        (*weights, *table) = (later, later_words);
+        let mut sums = [[0i32; PLACES]; N];
+        let mut joined = [[0i32; 2]; N];
+        for index in 0..runs.runs.len() {
+            let (now, later) =
+                columns.split_at_checked(runs.len(index).wrapping_mul(N)).unwrap_or_default();
+            columns = later;
+            let [a, b, c] = runs.slices(index);
+            for (((&a, &b), &c), column) in a.iter().zip(b).zip(c).zip(now.whole_chunks(N)) {
+                let inputs = [a, b, c].map(i32::from);
+                let words = join(inputs);
+                for ((joined, sums), &weight) in joined.iter_mut().zip(&mut sums).zip(column) {
+                    let weight = i32::from(weight);
+                    if places == 1 {
+                        sums[0] = sums[0].wrapping_add(weight.wrapping_mul(inputs[0]));
+                    } else {
+                        for (sum, word) in joined.iter_mut().zip(words) {
+                            *sum = sum.wrapping_add(weight.wrapping_mul(word));
+                        }
+                    }
+                }
+            }
+            if finish.long {
+                carry(&mut joined, &mut sums);
+            }
+        }
+        carry(&mut joined, &mut sums);
+        let mut values = [[0; N]; PLACES];
+        for (channel, (sums, &words)) in sums.iter().zip(words).enumerate() {
+            for (values, &sum) in values.iter_mut().zip(sums) {
+                if let Some(value) = values.get_mut(channel) {
+                    *value = finished(sum, words, finish);
+                }
+            }
+        }
+        values
+    }
+
+    /// Moves sums out of the words.
+    fn carry(joined: &mut [[i32; 2]], sums: &mut [[i32; PLACES]]) {
+        for (words, sums) in joined.iter_mut().zip(sums) {
+            for (sum, add) in sums.iter_mut().zip(separate(*words)) {
+                *sum = sum.wrapping_add(add);
+            }
+            *words = [0; 2];
+        }
+    }
+}
+
+#[cfg(not(all(target_arch = "riscv32", feature = "rv32")))]
+impl<'a> Moved<'a> {
+    fn len(self, index: usize) -> usize {
+        self.runs.get(index).map_or(0, |run| run.len)
+    }
+
+    /// The inputs of a run.
+    fn slices(self, index: usize) -> [&'a [i8]; PLACES] {
+        let Some(run) = self.runs.get(index) else { return [&[]; PLACES] };
+        run.first.map(|first| {
+            // SAFETY: each run was made from slices that outlive the borrow and have at least `at` elements
+            // behind the `len` of the run.
+            unsafe { core::slice::from_raw_parts(first.wrapping_add(self.at), run.len) }
+        })
+    }
+}

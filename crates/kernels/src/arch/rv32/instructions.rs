@@ -1,0 +1,564 @@
+//! The loops of [`super`] in RV32IM instructions.
+
+use super::{CHANNELS, FEWER, Finish, Moved, PLACES, Run, write};
+use core::arch::naked_asm;
+
+/// What the loops below keep in memory.
+#[repr(C)]
+struct Call {
+    weights: *const i8,
+    runs: *const Run,
+    runs_end: *const Run,
+    table: *const [i32; 3],
+    output: [*mut i8; PLACES],
+    /// How far runs are moved on.
+    at: usize,
+    /// Groups of channels that are left.
+    groups: usize,
+    odd: i32,
+    min: i32,
+    max: i32,
+    /// Sums of earlier runs, three for each of eight channels, all zero between two groups; null unless sums are
+    /// long.
+    carried: *mut [i32; PLACES],
+    /// Where in a run the address of the place's inputs is, for one place.
+    place: usize,
+}
+
+/// The assembler of naked functions does not know what the compiler's target has.
+macro_rules! extensions {
+    () => {
+        ".option push; .option arch, +m, +c;"
+    };
+}
+
+/// Saves what a function must in a frame of so many bytes.
+macro_rules! enter {
+    ($frame:literal) => {
+        concat!(
+            "addi sp, sp, -",
+            $frame,
+            ";",
+            "sw ra, ",
+            $frame,
+            "-4(sp); sw s0, ",
+            $frame,
+            "-8(sp); sw s1, ",
+            $frame,
+            "-12(sp); sw s2, ",
+            $frame,
+            "-16(sp); sw s3, ",
+            $frame,
+            "-20(sp); sw s4, ",
+            $frame,
+            "-24(sp); sw s5, ",
+            $frame,
+            "-28(sp); sw s6, ",
+            $frame,
+            "-32(sp); sw s7, ",
+            $frame,
+            "-36(sp); sw s8, ",
+            $frame,
+            "-40(sp); sw s9, ",
+            $frame,
+            "-44(sp); sw s10, ",
+            $frame,
+            "-48(sp); sw s11, ",
+            $frame,
+            "-52(sp); mv s11, a0;",
+        )
+    };
+}
+
+macro_rules! leave {
+    ($frame:literal) => {
+        concat!(
+            "lw ra, ",
+            $frame,
+            "-4(sp); lw s0, ",
+            $frame,
+            "-8(sp); lw s1, ",
+            $frame,
+            "-12(sp); lw s2, ",
+            $frame,
+            "-16(sp); lw s3, ",
+            $frame,
+            "-20(sp); lw s4, ",
+            $frame,
+            "-24(sp); lw s5, ",
+            $frame,
+            "-28(sp); lw s6, ",
+            $frame,
+            "-32(sp); lw s7, ",
+            $frame,
+            "-36(sp); lw s8, ",
+            $frame,
+            "-40(sp); lw s9, ",
+            $frame,
+            "-44(sp); lw s10, ",
+            $frame,
+            "-48(sp); lw s11, ",
+            $frame,
+            "-52(sp); addi sp, sp, ",
+            $frame,
+            "; ret;"
+        )
+    };
+}
+
+/// One input of three places, at a1 to a3, times the weights of eight channels, at a0, all moved by constants;
+/// sums in s2 to s9 and in a4 to a7, t3 to t6.
+macro_rules! three {
+    ($input:literal, $weights:literal) => {
+        concat!(
+            "lb t2, ",
+            $input,
+            "(a2); lb t1, ",
+            $input,
+            "(a3); lb t0, ",
+            $input,
+            "(a1);",
+            "slli t2, t2, 11; add t1, t1, t2; slli t2, t2, 10; add t0, t0, t2;",
+            pair!($weights, 0, "s2", "a4", "s3", "a5"),
+            pair!($weights, 2, "s4", "a6", "s5", "a7"),
+            pair!($weights, 4, "s6", "t3", "s7", "t4"),
+            pair!($weights, 6, "s8", "t5", "s9", "t6"),
+        )
+    };
+}
+
+/// Two channels of [`three`].
+macro_rules! pair {
+    ($weights:literal, $channel:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!(
+            "lb s1, ",
+            $weights,
+            "+",
+            $channel,
+            "(a0); lb s10, ",
+            $weights,
+            "+",
+            $channel,
+            "+1(a0);",
+            product!("t2", "s1", "t0", $a),
+            product!("s1", "s1", "t1", $b),
+            product!("t2", "s10", "t0", $c),
+            product!("s10", "s10", "t1", $d),
+        )
+    };
+}
+
+macro_rules! product {
+    ($to:literal, $weight:literal, $input:literal, $sum:literal) => {
+        concat!(
+            "mul ", $to, ", ", $weight, ", ", $input, "; add ", $sum, ", ", $sum, ", ", $to, ";"
+        )
+    };
+}
+
+/// The two words in t0 and t1 as three sums times four, in s0, s2 and s1.
+macro_rules! separate {
+    () => {
+        "slli s0, t0, 11; slli s1, t1, 10; srai s0, s0, 9; \
+         srai t2, s0, 2; sub t0, t0, t2; srli t2, t0, 10; sub t1, t1, t2; \
+         slli s1, t1, 10; srai s1, s1, 8; \
+         srai t2, s1, 2; sub t1, t1, t2; srai t1, t1, 9; srli t0, t0, 19; add s2, t1, t0;"
+    };
+}
+
+/// The output of a sum times four: four times the bias in t0, multiplier in t1, shift and one in t2, what is added
+/// to positive values in t3 and to negative ones in t4; range in a6 and a7.
+macro_rules! finish {
+    ($sum:literal, $at:literal, $output:literal) => {
+        concat!(
+            "add ",
+            $sum,
+            ", ",
+            $sum,
+            ", t0;",
+            "mulh ",
+            $sum,
+            ", ",
+            $sum,
+            ", t1;",
+            "bltz ",
+            $sum,
+            ", 31f;",
+            "add ",
+            $sum,
+            ", ",
+            $sum,
+            ", t3;",
+            "sra ",
+            $sum,
+            ", ",
+            $sum,
+            ", t2;",
+            "bge a7, ",
+            $sum,
+            ", 33f;",
+            "mv ",
+            $sum,
+            ", a7;",
+            "j 33f;",
+            "31: add ",
+            $sum,
+            ", ",
+            $sum,
+            ", t4;",
+            "sra ",
+            $sum,
+            ", ",
+            $sum,
+            ", t2;",
+            "bge ",
+            $sum,
+            ", a6, 33f;",
+            "mv ",
+            $sum,
+            ", a6;",
+            "33: sb ",
+            $sum,
+            ", ",
+            $at,
+            "(",
+            $output,
+            ");",
+        )
+    };
+}
+
+/// One channel of three places: its words at a0, bias, multiplier and shift at a1, all moved by constants.
+macro_rules! channel {
+    ($at:literal, $words:literal, $table:literal) => {
+        concat!(
+            "lw t0, ",
+            $words,
+            "(a0); lw t1, ",
+            $words,
+            "+4(a0);",
+            separate!(),
+            "beqz s10, 21f;",
+            "lw t0, 0(s10); lw t1, 4(s10); lw t2, 8(s10);",
+            "sw zero, 0(s10); sw zero, 4(s10); sw zero, 8(s10);",
+            "add s0, s0, t0; add s2, s2, t1; add s1, s1, t2; addi s10, s10, 12;",
+            "21: lw t2, ",
+            $table,
+            "+8(a1); lw t0, ",
+            $table,
+            "(a1); lw t1, ",
+            $table,
+            "+4(a1);",
+            "sll t3, a5, t2; slli t0, t0, 2; addi t4, t3, -1; addi t3, t3, 1; addi t2, t2, 1;",
+            finish!("s0", $at, "a2"),
+            finish!("s2", $at, "a3"),
+            finish!("s1", $at, "a4"),
+        )
+    };
+}
+
+/// Puts the sums of eight channels on the stack, the two words of a channel side by side.
+macro_rules! spill {
+    () => {
+        "sw s2, 0(sp); sw a4, 4(sp); sw s3, 8(sp); sw a5, 12(sp); \
+         sw s4, 16(sp); sw a6, 20(sp); sw s5, 24(sp); sw a7, 28(sp); \
+         sw s6, 32(sp); sw t3, 36(sp); sw s7, 40(sp); sw t4, 44(sp); \
+         sw s8, 48(sp); sw t5, 52(sp); sw s9, 56(sp); sw t6, 60(sp);"
+    };
+}
+
+/// Groups of eight channels of three places.
+///
+/// # Safety
+/// `call.groups` and the number of runs, none of which is empty, are not 0. Each group reads as many times
+/// eight weights as the runs have elements, and eight elements of the table, and writes eight of each
+/// output.
+#[unsafe(naked)]
+unsafe extern "C" fn threes(call: *mut Call) {
+    naked_asm!(
+        extensions!(),
+        enter!(128),
+        "2:",
+        "lw a0, 0(s11); lw ra, 4(s11);",
+        "20:",
+        "li s2, 0; li s3, 0; li s4, 0; li s5, 0; li s6, 0; li s7, 0; li s8, 0; li s9, 0;",
+        "li a4, 0; li a5, 0; li a6, 0; li a7, 0; li t3, 0; li t4, 0; li t5, 0; li t6, 0;",
+        // One run.
+        "3:",
+        "lw a1, 0(ra); lw a2, 4(ra); lw a3, 8(ra); lw s0, 12(ra); lw t1, 28(s11);",
+        "addi ra, ra, 16;",
+        "add a1, a1, t1; add a2, a2, t1; add a3, a3, t1;",
+        "andi t0, s0, 3; add s0, s0, a1;",
+        "beqz t0, 5f;",
+        // What is no whole round of four, one by one. The end is on the stack: there is no register for it.
+        "add t0, t0, a1; sw t0, 64(sp);",
+        "4:",
+        three!(0, 0),
+        "lw t0, 64(sp);",
+        "addi a1, a1, 1; addi a2, a2, 1; addi a3, a3, 1; addi a0, a0, 8; bne a1, t0, 4b;",
+        "beq a1, s0, 6f;",
+        "5:",
+        three!(0, 0),
+        three!(1, 8),
+        three!(2, 16),
+        three!(3, 24),
+        "addi a1, a1, 4; addi a2, a2, 4; addi a3, a3, 4; addi a0, a0, 32; bne a1, s0, 5b;",
+        "6:",
+        "lw t0, 8(s11); bne ra, t0, 7f;",
+        "sw a0, 0(s11);",
+        spill!(),
+        "mv a0, sp; lw a1, 12(s11); lw a2, 16(s11); lw a3, 20(s11); lw a4, 24(s11);",
+        "lw a5, 36(s11); lw a6, 40(s11); lw a7, 44(s11); lw s10, 48(s11); addi s9, sp, 64;",
+        "9:",
+        channel!(0, 0, 0),
+        channel!(1, 8, 12),
+        "addi a0, a0, 16; addi a1, a1, 24; addi a2, a2, 2; addi a3, a3, 2; addi a4, a4, 2;",
+        "bne a0, s9, 9b;",
+        "sw a1, 12(s11); sw a2, 16(s11); sw a3, 20(s11); sw a4, 24(s11);",
+        "lw t0, 32(s11); addi t0, t0, -1; sw t0, 32(s11); bnez t0, 2b;",
+        leave!(128),
+        // Another run: sums that are long are carried over.
+        "7:",
+        "lw s10, 48(s11); beqz s10, 3b;",
+        spill!(),
+        "mv a1, sp; addi s9, sp, 64;",
+        "8:",
+        "lw t0, 0(a1); lw t1, 4(a1);",
+        separate!(),
+        "lw t0, 0(s10); lw t1, 4(s10); lw t2, 8(s10);",
+        "add s0, s0, t0; add s2, s2, t1; add s1, s1, t2;",
+        "sw s0, 0(s10); sw s2, 4(s10); sw s1, 8(s10);",
+        "addi s10, s10, 12; addi a1, a1, 8; bne a1, s9, 8b;",
+        "j 20b; .option pop;",
+    )
+}
+
+/// Two channels of one place: the input in t0, weights at a0, moved by a constant.
+macro_rules! single {
+    ($weights:literal, $channel:literal, $a:literal, $b:literal) => {
+        concat!(
+            "lb t1, ",
+            $weights,
+            "+",
+            $channel,
+            "(a0); lb t2, ",
+            $weights,
+            "+",
+            $channel,
+            "+1(a0);",
+            product!("t1", "t1", "t0", $a),
+            product!("t2", "t2", "t0", $b),
+        )
+    };
+}
+
+macro_rules! eight {
+    ($input:literal, $weights:literal) => {
+        concat!(
+            four!($input, $weights),
+            single!($weights, 4, "s6", "s7"),
+            single!($weights, 6, "s8", "s9"),
+        )
+    };
+}
+
+macro_rules! four {
+    ($input:literal, $weights:literal) => {
+        concat!(
+            "lb t0, ",
+            $input,
+            "(a1);",
+            single!($weights, 0, "s2", "s3"),
+            single!($weights, 2, "s4", "s5"),
+        )
+    };
+}
+
+/// One output of one place: its sum at a0, bias, multiplier and shift at a1, all moved by constants.
+macro_rules! alone {
+    ($at:literal) => {
+        concat!(
+            "lw t3, 12*",
+            $at,
+            "(a1); lw t0, 4*",
+            $at,
+            "(a0);",
+            "lw t4, 12*",
+            $at,
+            "+8(a1); lw t2, 12*",
+            $at,
+            "+4(a1);",
+            "add t0, t0, t3; slli t0, t0, 2; mulh t0, t0, t2;",
+            "sll t1, a5, t4; addi t4, t4, 1; add t1, t1, t0;",
+            "bltz t0, 31f;",
+            "addi t1, t1, 1; sra t1, t1, t4; bge a7, t1, 33f; mv t1, a7; j 33f;",
+            "31: addi t1, t1, -1; sra t1, t1, t4; bge t1, a6, 33f; mv t1, a6;",
+            "33: sb t1, ",
+            $at,
+            "(a2);",
+        )
+    };
+}
+
+/// Requantizes sums at a0, up to s0, four a round.
+///
+/// # Safety
+/// Not a function of the C ABI: the table is at a1, the output at a2, twice the zero point and one in a5, the
+/// range in a6 and a7. Changes these pointers and t0 to t4.
+#[unsafe(naked)]
+unsafe extern "C" fn requantize() {
+    naked_asm!(
+        extensions!(),
+        "2:",
+        alone!(0),
+        alone!(1),
+        alone!(2),
+        alone!(3),
+        "addi a0, a0, 16; addi a1, a1, 48; addi a2, a2, 4; bne a0, s0, 2b;",
+        "ret; .option pop;",
+    )
+}
+
+/// The body of a function that computes groups of channels of one place: `$tap` is one input, the others are the
+/// number of channels, how sums start and how they are put on the stack.
+macro_rules! ones {
+    ($tap:ident, $channels:literal, [$w1:literal, $w2:literal, $w3:literal, $w4:literal], $start:literal, $spill:literal) => {
+        naked_asm!(
+            extensions!(),
+            enter!(96),
+            "2:",
+            "lw a0, 0(s11); lw ra, 4(s11); lw s1, 28(s11); lw a3, 52(s11); lw a2, 8(s11);",
+            $start,
+            // One run.
+            "3:",
+            "add t0, ra, a3; lw a1, 0(t0); lw s0, 12(ra); add a1, a1, s1; addi ra, ra, 16;",
+            "andi t0, s0, 3; add s0, s0, a1; beqz t0, 5f;",
+            "add a4, t0, a1;",
+            "4:",
+            $tap!(0, 0),
+            concat!("addi a1, a1, 1; addi a0, a0, ", $channels, "; bne a1, a4, 4b;"),
+            "beq a1, s0, 6f;",
+            "5:",
+            $tap!(0, 0),
+            $tap!(1, $w1),
+            $tap!(2, $w2),
+            $tap!(3, $w3),
+            concat!("addi a1, a1, 4; addi a0, a0, ", $w4, "; bne a1, s0, 5b;"),
+            "6:",
+            "bne ra, a2, 3b;",
+            "sw a0, 0(s11);",
+            $spill,
+            concat!("mv a0, sp; addi s0, sp, 4*", $channels, ";"),
+            "lw a1, 12(s11); lw a2, 16(s11); lw a5, 36(s11); lw a6, 40(s11); lw a7, 44(s11);",
+            "call {requantize};",
+            "sw a1, 12(s11); sw a2, 16(s11);",
+            "lw t0, 32(s11); addi t0, t0, -1; sw t0, 32(s11); bnez t0, 2b;",
+            leave!(96),
+            ".option pop;",
+            requantize = sym requantize,
+        )
+    };
+}
+
+/// Groups of eight channels of the place whose address in a run is at `call.place`, to the first output.
+///
+/// # Safety
+/// As [`threes`].
+#[unsafe(naked)]
+unsafe extern "C" fn eights(call: *mut Call) {
+    ones!(
+        eight,
+        8,
+        [8, 16, 24, 32],
+        "li s2, 0; li s3, 0; li s4, 0; li s5, 0; li s6, 0; li s7, 0; li s8, 0; li s9, 0;",
+        "sw s2, 0(sp); sw s3, 4(sp); sw s4, 8(sp); sw s5, 12(sp); sw s6, 16(sp); sw s7, 20(sp); sw s8, 24(sp); sw s9, 28(sp);"
+    )
+}
+
+/// Groups of four channels likewise.
+///
+/// # Safety
+/// As [`threes`], with four in place of eight.
+#[unsafe(naked)]
+unsafe extern "C" fn fours(call: *mut Call) {
+    ones!(
+        four,
+        4,
+        [4, 8, 12, 16],
+        "li s2, 0; li s3, 0; li s4, 0; li s5, 0;",
+        "sw s2, 0(sp); sw s3, 4(sp); sw s4, 8(sp); sw s5, 12(sp);"
+    )
+}
+
+#[inline(always)]
+pub(super) fn outputs(
+    runs: Moved<'_>,
+    weights: &[i8],
+    table: &[[i32; 3]],
+    output: &mut [i8],
+    channels: usize,
+    places: usize,
+    finish: &Finish,
+) {
+    let range = runs.runs.as_ptr_range();
+    let (mut a, later) = output.split_at_mut_checked(channels).unwrap_or_default();
+    let (mut b, mut c) = later.split_at_mut_checked(channels).unwrap_or_default();
+    let groups = channels / CHANNELS;
+    let mut call = Call {
+        weights: weights.as_ptr(),
+        runs: range.start,
+        runs_end: range.end,
+        table: table.as_ptr(),
+        output: [a.as_mut_ptr(), b.as_mut_ptr(), c.as_mut_ptr()],
+        at: runs.at,
+        groups,
+        odd: finish.odd,
+        min: finish.min,
+        max: finish.max,
+        carried: core::ptr::null_mut(),
+        place: 0,
+    };
+    if places < PLACES {
+        // The place that is missing is written to where the last one is, by its very inputs.
+        call.output[2] = call.output[1];
+    }
+    if groups != 0 && places == 1 {
+        // SAFETY: `Moved` has at least one run and none that is empty; each has as many elements behind it as
+        // `at` says. The caller has seen that weights and table are there for all channels, filled up to fours,
+        // and `a` has `groups` times eight elements. Nothing of it overlaps `call`.
+        unsafe { eights(&raw mut call) };
+    } else if groups != 0 && finish.long {
+        let mut carried = [[0; PLACES]; CHANNELS];
+        call.carried = carried.as_mut_ptr();
+        // SAFETY: as above, for each output; `carried` outlives the call.
+        unsafe { threes(&raw mut call) };
+    } else if groups != 0 {
+        // SAFETY: as above, for each output.
+        unsafe { threes(&raw mut call) };
+    }
+    let done = groups.wrapping_mul(CHANNELS);
+    if done == channels {
+        return;
+    }
+    let (weights, table) = (call.weights, call.table);
+    for (place, out) in [&mut a, &mut b, &mut c].into_iter().take(places).enumerate() {
+        let (_, rest) = core::mem::take(out).split_at_mut_checked(done).unwrap_or_default();
+        let (in_fours, last) = rest.as_chunks_mut::<FEWER>();
+        call.place = place.wrapping_mul(size_of::<*const i8>());
+        (call.weights, call.table) = (weights, table);
+        if !in_fours.is_empty() {
+            call.groups = in_fours.len();
+            call.output[0] = in_fours.as_mut_ptr().cast();
+            // SAFETY: as above; weights and table are where the groups of eight end.
+            unsafe { fours(&raw mut call) };
+        }
+        if !last.is_empty() {
+            let mut values = [0; FEWER];
+            call.groups = 1;
+            call.output[0] = values.as_mut_ptr();
+            // SAFETY: as above; weights and table go on for four channels, and so does `values`.
+            unsafe { fours(&raw mut call) };
+            write(last, &values);
+        }
+    }
+}
