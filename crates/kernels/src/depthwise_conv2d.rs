@@ -1,6 +1,8 @@
 //! Depthwise convolution, one output channel for each input channel: TFLite DEPTHWISE_CONV_2D.
 
 use crate::Window;
+use crate::arch::rv32::Finish as SlidingFinish;
+use crate::arch::rv32::sliding::{self, Sliding};
 use crate::arch::taps::{TAPS, Taps};
 use crate::chunks::Chunks;
 use crate::dot::{
@@ -72,6 +74,46 @@ depthwise_conv2d_i8! {
     /// As [`DepthwiseConv2dI8`], for at most [`TAPS`] taps and for right shifts as [`RequantizeShiftI8`] takes
     /// them.
     depthwise_conv2d_shift_i8 DepthwiseConv2dShiftI8 RequantizeShiftI8
+}
+
+kernel! {
+    /// As [`DepthwiseConv2dI8`], for the windows that [`Sliding`] takes, weights and table as
+    /// [`sliding::depthwise`] does.
+    depthwise_conv2d_sliding_i8 version 1
+    params DepthwiseConv2dSlidingI8 {
+        /// How the window slides.
+        window: Window,
+        /// Channels of input and output.
+        channels: u32,
+        /// Zero point of the input: what the padding holds.
+        input_zero_point: i32,
+        /// Zero point of the output, in the range of outputs.
+        output_zero_point: i32,
+        /// Least output.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+    }
+    operands (input input: i8, constant weights: i8, constant words: i32, output output: i8)
+}
+
+#[inline(always)]
+fn depthwise_conv2d_sliding_i8(
+    p: &DepthwiseConv2dSlidingI8,
+    mut input: &[i8],
+    weights: &[i8],
+    words: &[i32],
+    output: &mut [i8],
+) {
+    let Some(window) = Sliding::new(&p.window, p.channels as usize) else { return };
+    let finish = SlidingFinish::new(p.output_zero_point, p.min, p.max, false);
+    let (table, _) = words.as_chunks();
+    let (image_len, out_len) = window.lengths();
+    for out in output.whole_chunks_mut(out_len) {
+        let Some((image, later)) = input.split_at_checked(image_len) else { return };
+        input = later;
+        sliding::depthwise(&window, image, weights, table, out, p.input_zero_point, &finish);
+    }
 }
 
 kernel! {

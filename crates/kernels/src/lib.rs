@@ -53,6 +53,7 @@ macro_rules! kernels {
             ("arch/mod.rs", include_str!("arch/mod.rs")),
             ("arch/rv32.rs", include_str!("arch/rv32.rs")),
             ("arch/rv32/instructions.rs", include_str!("arch/rv32/instructions.rs")),
+            ("arch/rv32/sliding.rs", include_str!("arch/rv32/sliding.rs")),
             ("arch/taps.rs", include_str!("arch/taps.rs")),
             ("arch/v6m.rs", include_str!("arch/v6m.rs")),
             ("arch/v6m/instructions.rs", include_str!("arch/v6m/instructions.rs")),
@@ -104,7 +105,7 @@ kernels! {
         FullyConnectedPairsI8, FullyConnectedThreesI8;
     conv2d: Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Conv2dThreesI8;
     depthwise_conv2d: DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8,
-        DepthwiseConv2dShiftI8;
+        DepthwiseConv2dShiftI8, DepthwiseConv2dSlidingI8;
     lookup: LookupU8, LookupU8InPlace;
     mean: MeanF32, MeanI16, MeanI8;
     pool2d: AveragePool2dF32, AveragePool2dI8, MaxPool2dF32, MaxPool2dI8;

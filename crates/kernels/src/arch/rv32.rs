@@ -190,6 +190,8 @@ fn write(output: &mut [i8], values: &[i8]) {
     }
 }
 
+pub mod sliding;
+
 #[cfg(all(target_arch = "riscv32", feature = "rv32"))]
 mod instructions;
 
@@ -223,7 +225,7 @@ mod twin {
     /// unit of the first less for negative values; a shift of a shift is a shift, so that all of it can be added
     /// to the product, or to its upper part as all of it are multiples of 2^30.
     #[inline(always)]
-    fn finished(sum: i32, [bias, multiplier, right]: [i32; 3], finish: &Finish) -> i8 {
+    pub(super) fn finished(sum: i32, [bias, multiplier, right]: [i32; 3], finish: &Finish) -> i8 {
         let sum = sum.wrapping_add(bias) << 2;
         let high = (i64::from(sum).wrapping_mul(i64::from(multiplier)) >> 32) as i32;
         let right = right.cast_unsigned();

@@ -106,6 +106,8 @@ macro_rules! leave {
     };
 }
 
+pub(super) use {enter, extensions, leave};
+
 /// One input of three places, at a1 to a3, times the weights of eight channels, at a0, all moved by constants;
 /// sums in s2 to s9 and in a4 to a7, t3 to t6.
 macro_rules! three {
