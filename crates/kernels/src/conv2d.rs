@@ -1,7 +1,7 @@
 //! Two-dimensional convolution, grouped or not: TFLite CONV_2D.
 
 use crate::Window;
-use crate::arch::rv32::Finish as ThreesFinish;
+use crate::arch::rv32;
 use crate::arch::v6m::{self, RUNS, Runs};
 use crate::chunks::Chunks;
 use crate::dot::{
@@ -124,9 +124,8 @@ fn conv2d_eights_i8(
 }
 
 kernel! {
-    /// As [`Conv2dI8`] of one group, weights and table as [`crate::arch::rv32`] takes them. A row of the window
-    /// has at most [`RUNS`] divided by the number of rows columns, or an output at most [`threes::PATCH`] inputs in
-    /// short rows.
+    /// As [`Conv2dI8`] of one group, columns side by side, weights and table as [`crate::arch::rv32`] takes them.
+    /// The window has at most [`rv32::RUNS`] taps, or at most [`threes::PATCH`] inputs in short rows.
     conv2d_threes_i8 version 1
     params Conv2dThreesI8 {
         /// How the window slides.
@@ -141,8 +140,8 @@ kernel! {
         min: i32,
         /// Greatest output.
         max: i32,
-        /// The longest run of inputs whose sums have room; 0 when all inputs of an output have.
-        longest_run: u32,
+        /// How many neighboring inputs have room for their sums; 0 when all inputs of an output have.
+        longest: u32,
     }
     operands (
         input input: i8,
@@ -162,15 +161,15 @@ fn conv2d_threes_i8(
     padding: &[i8],
     output: &mut [i8],
 ) {
-    let finish = ThreesFinish::new(p.output_zero_point, p.min, p.max, p.longest_run > 0);
     let (table, _) = channels.as_chunks();
     let shape = Shape::new(&p.window, p.in_channels, p.out_channels, 1);
-    let longest = p.longest_run as usize;
-    let layer = threes::Layer { weights, table, padding, finish: &finish, longest };
-    if p.gathers(&shape) {
-        shape.convolve_threes::<{ threes::PATCH }>(input, output, layer);
+    let finish = rv32::Finish::new(p.output_zero_point, p.min, p.max);
+    let longest = p.longest as usize;
+    let layer = rv32::Layer { weights, table, channels: shape.out_channels, longest, finish };
+    if threes::gathers(&shape) {
+        shape.convolve_threes::<1, { threes::PATCH }>(input, padding, output, &layer);
     } else {
-        shape.convolve_threes::<0>(input, output, layer);
+        shape.convolve_threes::<{ rv32::RUNS }, 0>(input, padding, output, &layer);
     }
 }
 
@@ -503,9 +502,7 @@ impl<'a> Shape<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::threes::PATCH;
     use super::*;
-    use crate::arch::rv32::RUNS as RUNS_OF_THREES;
     use crate::testing::{bytes, eights, interleave, naive_sum, requantize, shifts, tables, windows};
     use proptest::prelude::*;
     use std::vec;
@@ -588,16 +585,13 @@ mod tests {
                 kernel.run(&input, eight.get(1..).unwrap_or(&[]), &words, &[], &mut output);
             }
 
-            let gathered = depth <= PATCH && window.width as usize * channels < 16;
-            if groups == 1 && window.dilation_width == 1 && (taps <= RUNS_OF_THREES || gathered) {
+            let shape = Shape::new(&window, channels as u32, outputs as u32, 1);
+            let gathered = threes::gathers(&shape);
+            if groups == 1 && window.dilation_width == 1 && (taps <= rv32::RUNS || gathered) {
                 let (eight, words) = (eights(&rows, depth, 0), shifts(&any));
-                for longest_run in [0, 5] {
-                    // Runs of five are too many where there are more than five channels.
-                    if longest_run > 0 && (gathered || channels > 5 || taps > 9) {
-                        continue;
-                    }
+                for longest in [0, 5] {
                     let kernel = Conv2dThreesI8 {
-                        window, in_channels, out_channels, output_zero_point, min, max, longest_run,
+                        window, in_channels, out_channels, output_zero_point, min, max, longest,
                     };
                     output.fill(0);
                     kernel.run(&input, &eight, &words, &padding, &mut output);

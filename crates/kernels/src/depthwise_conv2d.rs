@@ -106,7 +106,7 @@ fn depthwise_conv2d_sliding_i8(
     output: &mut [i8],
 ) {
     let Some(window) = Sliding::new(&p.window, p.channels as usize) else { return };
-    let finish = SlidingFinish::new(p.output_zero_point, p.min, p.max, false);
+    let finish = SlidingFinish::new(p.output_zero_point, p.min, p.max);
     let (table, _) = words.as_chunks();
     let (image_len, out_len) = window.lengths();
     for out in output.whole_chunks_mut(out_len) {

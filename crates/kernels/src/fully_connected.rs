@@ -1,9 +1,8 @@
 //! Matrix times vector: TFLite FULLY_CONNECTED, and CONV_2D with a window of one place.
 
-use crate::arch::rv32::{self, Finish as ThreesFinish, PLACES, RUNS, Runs as ThreesRuns};
+use crate::arch::rv32::{self, Lines, PLACES};
 use crate::arch::v6m::{self, Runs};
 use crate::chunks::Chunks;
-use crate::conv2d::threes::push;
 use crate::dot::{
     self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8,
     RequantizeShiftI8, Words,
@@ -104,8 +103,7 @@ fn fully_connected_eights_i8(
 }
 
 kernel! {
-    /// As [`FullyConnectedI8`], weights and table as [`crate::arch::rv32`] takes them. A row is at most [`RUNS`] of
-    /// the longest runs.
+    /// As [`FullyConnectedI8`], weights and table as [`crate::arch::rv32`] takes them.
     fully_connected_threes_i8 version 1
     params FullyConnectedThreesI8 {
         /// Elements of one input row.
@@ -118,8 +116,8 @@ kernel! {
         min: i32,
         /// Greatest output.
         max: i32,
-        /// The longest run of inputs whose sums have room; 0 when a whole row has.
-        longest_run: u32,
+        /// How many neighboring inputs have room for their sums; 0 when a whole row has.
+        longest: u32,
     }
     operands (input input: i8, constant weights: i8, constant channels: i32, output output: i8)
 }
@@ -132,11 +130,12 @@ fn fully_connected_threes_i8(
     channels: &[i32],
     mut output: &mut [i8],
 ) {
-    let finish = ThreesFinish::new(p.output_zero_point, p.min, p.max, p.longest_run > 0);
     let (table, _) = channels.as_chunks();
     let (inputs, outputs) = (p.inputs as usize, (p.outputs as usize).max(1));
-    let longest = p.longest_run as usize;
-    let mut runs = ThreesRuns::<RUNS>::new();
+    let finish = rv32::Finish::new(p.output_zero_point, p.min, p.max);
+    let layer =
+        rv32::Layer { weights, table, channels: outputs, longest: p.longest as usize, finish };
+    let mut runs = rv32::Runs::<1>::new();
     let mut places = PLACES;
     while places > 0 {
         let (taken, given) = (inputs.wrapping_mul(places), outputs.wrapping_mul(places));
@@ -154,8 +153,8 @@ fn fully_connected_threes_i8(
             rows.get(at..at.wrapping_add(inputs)).unwrap_or(&[])
         };
         runs.clear();
-        push(&mut runs, [row(0), row(1), row(2)], inputs, longest);
-        rv32::outputs(&runs, 0, weights, table, out, outputs, &finish);
+        runs.push([row(0), row(1), row(2)], inputs);
+        rv32::outputs(&layer, &runs, 0, Lines::ONE, out);
     }
 }
 
@@ -249,13 +248,10 @@ mod tests {
                     expected.iter().map(|&value| value.clamp(min as i8, max as i8)).collect();
                 prop_assert_eq!(&output, &expected);
                 let packed = eights(&weights, inputs as usize, 0);
-                for longest_run in [0, 3] {
-                    if inputs > 36 && longest_run > 0 {
-                        continue;
-                    }
+                for longest in [0, 3] {
                     output.fill(0);
                     FullyConnectedThreesI8 {
-                        inputs, outputs, output_zero_point: 3, min, max, longest_run,
+                        inputs, outputs, output_zero_point: 3, min, max, longest,
                     }
                     .run(&input, &packed, &words, &mut output);
                     prop_assert_eq!(&output, &expected);

@@ -11,7 +11,7 @@ use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::arch::{rv32, v6m};
-use kinglet_kernels::conv2d::threes::PATCH;
+use kinglet_kernels::conv2d::threes::{PATCH, SHORT};
 use kinglet_kernels::dot::PAIRS_PATCH;
 use kinglet_kernels::{Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Conv2dThreesI8, Window};
 use std::sync::Arc;
@@ -376,7 +376,7 @@ pub(crate) fn lower_i8(
             Conv2dEightsI8 { window, in_channels, out_channels, output_zero_point, min, max },
             &args,
         ),
-        Layout::Threes(longest_run) => cx.call(
+        Layout::Threes(longest) => cx.call(
             Conv2dThreesI8 {
                 window,
                 in_channels,
@@ -384,7 +384,7 @@ pub(crate) fn lower_i8(
                 output_zero_point,
                 min,
                 max,
-                longest_run,
+                longest,
             },
             &args,
         ),
@@ -396,22 +396,16 @@ pub(crate) fn lower_i8(
     }
 }
 
-/// The longest run of inputs with which three places can be computed at once.
+/// For how many neighboring inputs three places can be computed at once, if they can.
 fn threes(window: &Window, in_channels: u32, rows: &[i8], depth: usize) -> Option<u32> {
-    let (height, width) = (window.height as usize, window.width as usize);
-    let channels = in_channels as usize;
-    let run_len = width * channels;
-    // At a border each column may be a run of its own; what is gathered is one run.
-    let gathered = depth <= PATCH && run_len < 16;
-    let fits = |len: usize| {
-        let most = height * run_len.div_ceil(len).max(width * channels.div_ceil(len));
-        most <= rv32::RUNS
-    };
-    if (window.out_height, window.out_width) == (1, 1) && fits(run_len) {
-        return Some(0);
+    let short = window.width.saturating_mul(in_channels) < SHORT as u32;
+    // At a border each tap may be a run of its own, unless all are gathered.
+    let few = window.height.saturating_mul(window.width) <= rv32::RUNS as u32;
+    if !few && !(short && depth <= PATCH) {
+        return None;
     }
-    let longest = pack::longest_run(rows, depth, run_len, |len| gathered || fits(len));
-    longest.filter(|&longest| longest == 0 || !gathered)
+    let one = (window.out_height, window.out_width) == (1, 1);
+    if one { Some(0) } else { pack::longest(rows, depth) }
 }
 
 /// The kernel multiplies padding by 0 where the reference leaves it out: the same unless a weight is

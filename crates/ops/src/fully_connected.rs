@@ -9,7 +9,6 @@ use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier}
 use crate::reference;
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::{FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8, FullyConnectedPairsI8, FullyConnectedThreesI8};
-use kinglet_kernels::arch::rv32::RUNS;
 use std::sync::Arc;
 
 operator! {
@@ -221,9 +220,7 @@ pub(crate) fn lower_rows_i8(
 ) -> Result<(), Refusal> {
     let (inputs, outputs) = (small(sizes[0])?, small(sizes[1])?);
     let one = cx.input(0)?.ty.len() == sizes[0];
-    let fits = |len: usize| sizes[0].div_ceil(len.max(1)) <= RUNS;
-    let longest =
-        if one { Some(0) } else { pack::longest_run(rows, sizes[0], sizes[0], fits) };
+    let longest = if one { Some(0) } else { pack::longest(rows, sizes[0]) };
     let holds_zero = min <= output_zero_point && output_zero_point <= max;
     let threes = longest.filter(|_| holds_zero);
     let inputs_of = Inputs { whole_blocks: true, few_runs: true, threes };
@@ -237,8 +234,8 @@ pub(crate) fn lower_rows_i8(
         Layout::Eights => {
             cx.call(FullyConnectedEightsI8 { inputs, outputs, output_zero_point, min, max }, &args);
         }
-        Layout::Threes(longest_run) => cx.call(
-            FullyConnectedThreesI8 { inputs, outputs, output_zero_point, min, max, longest_run },
+        Layout::Threes(longest) => cx.call(
+            FullyConnectedThreesI8 { inputs, outputs, output_zero_point, min, max, longest },
             &args,
         ),
         Layout::Interleaved if channels.any => {

@@ -98,7 +98,7 @@ pub enum Layout {
     Pairs,
     /// [`eights`] with 128 added, with the table of [`Channels::shifts`]; `…EightsI8`.
     Eights,
-    /// [`eights`], with the same table, and the longest run of inputs; `…ThreesI8`.
+    /// [`eights`], with the same table, and what [`longest`] says; `…ThreesI8`.
     Threes(u32),
 }
 
@@ -109,32 +109,25 @@ pub struct Inputs {
     pub whole_blocks: bool,
     /// They are few runs.
     pub few_runs: bool,
-    /// They can be computed for three places at once, with runs of inputs of at most this length, 0 for any.
+    /// They can be computed for three places at once: [`longest`].
     pub threes: Option<u32>,
 }
 
-/// The longest run of inputs for which `kinglet_kernels::arch::rv32` has room for the sums of three places, 0
-/// when it has for those over all inputs; `fits` says whether inputs can be cut to such runs. Rows have `depth`
-/// weights, which are runs of `run_len`.
-pub fn longest_run(
-    rows: &[i8],
-    depth: usize,
-    run_len: usize,
-    fits: impl Fn(usize) -> bool,
-) -> Option<u32> {
+/// For how many neighboring inputs `kinglet_kernels::arch::rv32` has room for the sums of three places, 0 when it
+/// has for those over all; rows have `depth` weights.
+pub fn longest(rows: &[i8], depth: usize) -> Option<u32> {
     let sum = |weights: &[i8]| weights.iter().map(|w| u32::from(w.unsigned_abs())).sum::<u32>();
-    if fits(run_len) && rows.chunks(depth.max(1)).all(|row| sum(row) <= MOST) {
+    let depth = depth.max(1);
+    if rows.chunks(depth).all(|row| sum(row) <= MOST) {
         return Some(0);
     }
-    // A run may start anywhere in the input's.
+    // What is summed may begin at any input.
     let room = |len: usize| {
-        rows.chunks(run_len.max(1))
-            .all(|run| run.windows(len.min(run.len())).all(|run| sum(run) <= MOST))
+        rows.chunks(depth).all(|row| row.windows(len.min(depth)).all(|part| sum(part) <= MOST))
     };
-    [run_len, 192, 128, 96, 64, 48]
+    [256usize, 192, 128, 96, 64, 48]
         .into_iter()
-        .filter(|&len| len <= run_len)
-        .find(|&len| fits(len) && room(len))
+        .find(|&len| room(len))
         .and_then(|len| u32::try_from(len).ok())
 }
 

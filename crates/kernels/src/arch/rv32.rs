@@ -8,7 +8,7 @@
 use core::marker::PhantomData;
 
 /// Runs of inputs of the places that are computed together.
-pub const RUNS: usize = 12;
+pub const RUNS: usize = 9;
 
 /// Output channels computed at once.
 pub const CHANNELS: usize = 8;
@@ -20,7 +20,7 @@ pub const FEWER: usize = 4;
 pub const PLACES: usize = 3;
 
 /// What the sum of the weights of a channel, without their signs, may reach so that three sums have room in two
-/// words: over all inputs, or over those of a run where [`Finish::long`] says so.
+/// words: over all inputs, or over as many neighboring ones as [`Layer::longest`] says.
 pub const MOST: u32 = (1 << 20) / 128 - 1;
 
 /// Greatest right shift.
@@ -75,13 +75,31 @@ impl<'a, const N: usize> Runs<'a, N> {
         self.slack = self.slack.min(slack);
     }
 
-    /// The runs, moved on by `at`; `None` when there are none, or not so many elements behind one of them.
+    /// The runs, moved on by `at`, and again for each line of inputs; `None` when there are none, or not so many
+    /// elements behind one of them.
     #[inline(always)]
-    fn moved(&self, at: usize) -> Option<Moved<'_>> {
+    fn moved(&self, at: usize, lines: Lines) -> Option<Moved<'_>> {
         let runs = self.runs.get(..self.count).unwrap_or(&[]);
-        let usable = !runs.is_empty() && at <= self.slack;
-        usable.then_some(Moved { runs, depth: self.depth, at })
+        let most = lines.step.checked_mul(lines.count.checked_sub(1)?)?.checked_add(at)?;
+        let usable = !runs.is_empty() && most <= self.slack;
+        let depth = self.depth.checked_mul(lines.count)?;
+        usable.then_some(Moved { runs, depth, at, lines })
     }
+}
+
+/// How often the runs are gone through, and how far they are moved on each time: lines of a window that look
+/// the same need their runs once.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines {
+    /// At least 1.
+    pub count: usize,
+    /// Elements.
+    pub step: usize,
+}
+
+impl Lines {
+    /// Just the runs.
+    pub const ONE: Self = Self { count: 1, step: 0 };
 }
 
 impl<const N: usize> Default for Runs<'_, N> {
@@ -96,6 +114,7 @@ struct Moved<'a> {
     runs: &'a [Run],
     depth: usize,
     at: usize,
+    lines: Lines,
 }
 
 /// How sums become outputs.
@@ -108,16 +127,13 @@ pub struct Finish {
     min: i32,
     /// Greatest output, at least the zero point.
     max: i32,
-    /// Whether sums over all inputs of an output may be too large for three in two words, though those over a
-    /// run are not.
-    long: bool,
 }
 
 impl Finish {
     /// The output's zero point and range, which holds it.
     #[inline(always)]
-    pub fn new(zero_point: i32, min: i32, max: i32, long: bool) -> Self {
-        Self { odd: zero_point.wrapping_mul(2).wrapping_add(1), min, max, long }
+    pub fn new(zero_point: i32, min: i32, max: i32) -> Self {
+        Self { odd: zero_point.wrapping_mul(2).wrapping_add(1), min, max }
     }
 }
 
@@ -127,59 +143,47 @@ pub const fn padded(channels: usize) -> usize {
     channels.next_multiple_of(FEWER)
 }
 
-/// Computes `channels` output channels of one, two or three neighboring places, all runs moved on by `at`:
-/// `output` has the places one after the other. With fewer than three places the runs of those that are missing
-/// are those of the last.
-///
-/// `weights` are those of eight channels side by side for each input, for as many channels as there are, then
-/// those of four likewise for what is left. `table` has bias, multiplier and right shift, 1 to [`MOST_SHIFT`],
-/// of each channel, as `multiply_by_quantized_multiplier` takes them, shift negated; sums with their bias stay
-/// below 2^29, and [`MOST`] holds. Both are of [`padded`] channels.
+/// What is the same for all places of a layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer<'a> {
+    /// Those of eight channels side by side for each input, for as many channels as there are, then those of four
+    /// likewise for what is left.
+    pub weights: &'a [i8],
+    /// Bias, multiplier and right shift, 1 to [`MOST_SHIFT`], of each channel, as
+    /// `multiply_by_quantized_multiplier` takes them, shift negated; sums with their bias stay below 2^29.
+    pub table: &'a [[i32; 3]],
+    /// Output channels. Weights and table are of [`padded`] channels.
+    pub channels: usize,
+    /// How many neighboring inputs [`MOST`] holds for: 0 when it holds for all.
+    pub longest: usize,
+    /// How sums become outputs.
+    pub finish: Finish,
+}
+
+/// Computes all channels of one, two or three neighboring places, all runs moved on by `at`: `output` has the
+/// places one after the other. With fewer than three places the runs of those that are missing are those of the
+/// last.
 ///
 /// Nothing is written when inputs, weights or table are not there.
 #[inline(always)]
 pub fn outputs<const N: usize>(
+    layer: &Layer<'_>,
     runs: &Runs<'_, N>,
     at: usize,
-    weights: &[i8],
-    table: &[[i32; 3]],
+    lines: Lines,
     output: &mut [i8],
-    channels: usize,
-    finish: &Finish,
 ) {
-    if let Some(runs) = runs.moved(at) {
-        outputs_of(runs, weights, table, output, channels, finish);
-    }
-}
-
-/// Not inlined: it is the same for every layer.
-#[inline(never)]
-fn outputs_of(
-    runs: Moved<'_>,
-    weights: &[i8],
-    table: &[[i32; 3]],
-    output: &mut [i8],
-    channels: usize,
-    finish: &Finish,
-) {
-    let all = padded(channels);
+    let Some(runs) = runs.moved(at, lines) else { return };
+    let all = padded(layer.channels);
     let needed = runs.depth.checked_mul(all);
-    if needed.is_none_or(|needed| weights.len() < needed) || table.len() < all || channels == 0 {
+    let enough = needed.is_some_and(|needed| needed <= layer.weights.len());
+    if !enough || layer.table.len() < all || layer.channels == 0 {
         return;
     }
-    let places = if output.len() == channels {
-        1
-    } else if output.len() == channels.wrapping_mul(2) {
-        2
-    } else if output.len() == channels.wrapping_mul(3) {
-        3
-    } else {
-        return;
-    };
     #[cfg(all(target_arch = "riscv32", feature = "rv32"))]
-    instructions::outputs(runs, weights, table, output, channels, places, finish);
+    instructions::outputs(layer, runs, output);
     #[cfg(not(all(target_arch = "riscv32", feature = "rv32")))]
-    twin::outputs(runs, weights, table, output, channels, places, finish);
+    twin::outputs(layer, runs, output);
 }
 
 /// Writes what there is place for.
@@ -198,7 +202,7 @@ mod instructions;
 /// The same in portable code: what the instructions must give.
 #[cfg(not(all(target_arch = "riscv32", feature = "rv32")))]
 mod twin {
-    use super::{CHANNELS, FEWER, Finish, Moved, PLACES, write};
+    use super::{CHANNELS, FEWER, Finish, Layer, Moved, PLACES, write};
     use crate::chunks::Chunks;
 
     /// Three inputs, or the sums of three places, in two words.
@@ -241,25 +245,19 @@ mod twin {
     }
 
     /// See [`super::outputs`].
-    pub(super) fn outputs(
-        runs: Moved<'_>,
-        mut weights: &[i8],
-        mut table: &[[i32; 3]],
-        output: &mut [i8],
-        channels: usize,
-        places: usize,
-        finish: &Finish,
-    ) {
-        let (mut a, later) = output.split_at_mut_checked(channels).unwrap_or_default();
-        let (mut b, mut c) = later.split_at_mut_checked(channels).unwrap_or_default();
+    pub(super) fn outputs(layer: &Layer<'_>, runs: Moved<'_>, output: &mut [i8]) {
+        let places = output.len().checked_div(layer.channels).unwrap_or(0).min(PLACES);
+        let (mut weights, mut table) = (layer.weights, layer.table);
+        let (mut a, later) = output.split_at_mut_checked(layer.channels).unwrap_or_default();
+        let (mut b, mut c) = later.split_at_mut_checked(layer.channels).unwrap_or_default();
         while !a.is_empty() {
             let count = a.len();
             let values = if count < CHANNELS {
                 let [one, two, three] =
-                    group::<FEWER>(runs, &mut weights, &mut table, places, finish);
+                    group::<FEWER>(layer, runs, &mut weights, &mut table, places);
                 [widened(one), widened(two), widened(three)]
             } else {
-                group::<CHANNELS>(runs, &mut weights, &mut table, places, finish)
+                group::<CHANNELS>(layer, runs, &mut weights, &mut table, places)
             };
             let done = count.min(if count < CHANNELS { FEWER } else { CHANNELS });
             for (out, values) in [&mut a, &mut b, &mut c].into_iter().zip(&values) {
@@ -279,24 +277,22 @@ mod twin {
 
     /// The next `N` channels, whose weights and table are cut off.
     fn group<const N: usize>(
+        layer: &Layer<'_>,
         runs: Moved<'_>,
         weights: &mut &[i8],
         table: &mut &[[i32; 3]],
         places: usize,
-        finish: &Finish,
     ) -> [[i8; N]; PLACES] {
-        let (mut columns, later) =
+        let (columns, later) =
             weights.split_at_checked(runs.depth.wrapping_mul(N)).unwrap_or_default();
         let (words, later_words) = table.split_at_checked(N).unwrap_or_default();
         (*weights, *table) = (later, later_words);
         let mut sums = [[0i32; PLACES]; N];
         let mut joined = [[0i32; 2]; N];
-        for index in 0..runs.runs.len() {
-            let (now, later) =
-                columns.split_at_checked(runs.len(index).wrapping_mul(N)).unwrap_or_default();
-            columns = later;
-            let [a, b, c] = runs.slices(index);
-            for (((&a, &b), &c), column) in a.iter().zip(b).zip(c).zip(now.whole_chunks(N)) {
+        let mut columns = columns.whole_chunks(N);
+        for [a, b, c] in runs.slices() {
+            let mut since = 0usize;
+            for (((&a, &b), &c), column) in a.iter().zip(b).zip(c).zip(&mut columns) {
                 let inputs = [a, b, c].map(i32::from);
                 let words = join(inputs);
                 for ((joined, sums), &weight) in joined.iter_mut().zip(&mut sums).zip(column) {
@@ -309,8 +305,13 @@ mod twin {
                         }
                     }
                 }
+                since = since.wrapping_add(1);
+                if since == layer.longest {
+                    carry(&mut joined, &mut sums);
+                    since = 0;
+                }
             }
-            if finish.long {
+            if layer.longest > 0 {
                 carry(&mut joined, &mut sums);
             }
         }
@@ -319,7 +320,7 @@ mod twin {
         for (channel, (sums, &words)) in sums.iter().zip(words).enumerate() {
             for (values, &sum) in values.iter_mut().zip(sums) {
                 if let Some(value) = values.get_mut(channel) {
-                    *value = finished(sum, words, finish);
+                    *value = finished(sum, words, &layer.finish);
                 }
             }
         }
@@ -339,17 +340,17 @@ mod twin {
 
 #[cfg(not(all(target_arch = "riscv32", feature = "rv32")))]
 impl<'a> Moved<'a> {
-    fn len(self, index: usize) -> usize {
-        self.runs.get(index).map_or(0, |run| run.len)
-    }
-
-    /// The inputs of a run.
-    fn slices(self, index: usize) -> [&'a [i8]; PLACES] {
-        let Some(run) = self.runs.get(index) else { return [&[]; PLACES] };
-        run.first.map(|first| {
-            // SAFETY: each run was made from slices that outlive the borrow and have at least `at` elements
-            // behind the `len` of the run.
-            unsafe { core::slice::from_raw_parts(first.wrapping_add(self.at), run.len) }
+    /// The inputs of each run, line by line.
+    fn slices(self) -> impl Iterator<Item = [&'a [i8]; PLACES]> {
+        (0..self.lines.count).flat_map(move |line| {
+            let at = self.lines.step.wrapping_mul(line).wrapping_add(self.at);
+            self.runs.iter().map(move |run| {
+                run.first.map(|first| {
+                    // SAFETY: each run was made from slices that outlive the borrow and have as many elements
+                    // behind the `len` of the run as the last line is moved on by.
+                    unsafe { core::slice::from_raw_parts(first.wrapping_add(at), run.len) }
+                })
+            })
         })
     }
 }

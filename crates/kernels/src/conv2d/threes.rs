@@ -1,23 +1,15 @@
 //! The walk over output places that takes three of them at once.
 
-use super::{Conv2dThreesI8, Shape};
+use super::Shape;
 use crate::Window;
-use crate::arch::rv32::{self, Finish, PLACES, RUNS, Runs};
+use crate::arch::rv32::{self, Layer, Lines, PLACES, Runs};
 use crate::chunks::Chunks;
 
-/// Inputs of one output place that are gathered when their runs are short or many.
-pub const PATCH: usize = 96;
+/// Inputs of one output place that are gathered when its rows are short.
+pub const PATCH: usize = 80;
 
-/// The constants of a layer.
-#[derive(Clone, Copy)]
-pub(super) struct Layer<'a> {
-    pub(super) weights: &'a [i8],
-    pub(super) table: &'a [[i32; 3]],
-    pub(super) padding: &'a [i8],
-    pub(super) finish: &'a Finish,
-    /// The longest run.
-    pub(super) longest: usize,
-}
+/// Rows of a window that are shorter are gathered.
+pub const SHORT: usize = 16;
 
 /// One output place: its column, and the first row and column of its window, wrapped when they are in the
 /// padding.
@@ -47,133 +39,141 @@ impl Place {
     }
 }
 
-impl Conv2dThreesI8 {
-    /// Whether the inputs of a place are gathered where they are not a few long runs.
-    #[inline(always)]
-    pub(super) fn gathers(&self, shape: &Shape<'_>) -> bool {
-        shape.depth <= PATCH && (self.window.width as usize).wrapping_mul(shape.in_channels) < 16
-    }
+/// Whether the inputs of a place are gathered where they are not the same in each row.
+#[inline(always)]
+pub(super) fn gathers(shape: &Shape<'_>) -> bool {
+    shape.depth <= PATCH && (shape.window.width as usize).wrapping_mul(shape.in_channels) < SHORT
 }
 
 impl Shape<'_> {
-    /// As [`Shape::convolve`], for one group, three places at a time; `N` is [`PATCH`] where the inputs of a place
-    /// are gathered when they are short or many runs, and 0 where they are few at every place.
+    /// As [`Shape::convolve`], for one group, three places at a time. Inputs of places near the border are `R` runs
+    /// at most, or are gathered where `N` is [`PATCH`].
     #[inline(never)]
-    pub(super) fn convolve_threes<const N: usize>(
+    pub(super) fn convolve_threes<const R: usize, const N: usize>(
         &self,
         mut input: &[i8],
+        padding: &[i8],
         output: &mut [i8],
-        layer: Layer<'_>,
+        layer: &Layer<'_>,
     ) {
         let window = self.window;
-        let line_len = (window.in_width as usize).wrapping_mul(self.in_channels);
+        let (height, row_len) = (window.height as usize, self.columns(window.width));
+        let line_len = self.columns(window.in_width);
         let image_len = (window.in_height as usize).wrapping_mul(line_len);
-        let places = (window.out_height as usize).wrapping_mul(window.out_width as usize);
-        let out_len = places.wrapping_mul(self.out_channels);
-        let step = (window.stride_width as usize).wrapping_mul(self.in_channels);
-        // Going through a run costs twice as much as gathering one input of a place, for each eight channels.
-        let cost = (window.height as usize).wrapping_mul(self.out_channels).wrapping_shr(2);
-        let gather_always = N > 0 && (cost >= self.depth || window.height as usize > RUNS);
-        let many = (window.height as usize).wrapping_mul(window.width as usize) > RUNS;
-        for out_image in output.whole_chunks_mut(out_len.max(1)) {
+        let out_len = (window.out_height as usize)
+            .wrapping_mul(window.out_width as usize)
+            .wrapping_mul(self.out_channels);
+        let line_step = (window.dilation_height as usize).wrapping_mul(line_len);
+        let lines = Lines { count: height, step: line_step };
+        let step = self.columns(window.stride_width).wrapping_mul(PLACES);
+        // Going through a row costs for each eight channels what gathering a few inputs does.
+        let gathers =
+            N > 0 && height.wrapping_mul(self.out_channels) >= self.depth.wrapping_mul(4);
+        let mut patches = [[0; N]; PLACES];
+        for mut rest in output.whole_chunks_mut(out_len.max(1)) {
             let Some((image, later)) = input.split_at_checked(image_len) else { return };
             input = later;
-            let mut runs = Runs::<RUNS>::new();
+            let mut runs = Runs::<R>::new();
             let mut first = Place::first(window);
-            let mut done = 0usize;
-            // How far the runs that were found are moved on; not to be used when one of them is in the padding.
+            // How far the run is moved on that was found in this row, where all windows are in the input.
             let mut found: Option<usize> = None;
-            while done < places {
-                let count = places.wrapping_sub(done).min(PLACES);
-                let second = if count > 1 { first.next(window) } else { first };
-                let third = if count > 2 { second.next(window) } else { second };
+            while !rest.is_empty() {
+                let most = self.out_channels.wrapping_mul(PLACES);
+                let len = rest.len().min(most);
+                let (out, later) =
+                    core::mem::take(&mut rest).split_at_mut_checked(len).unwrap_or_default();
+                rest = later;
+                let second =
+                    if out.len() > self.out_channels { first.next(window) } else { first };
+                let third = if out.len() == most { second.next(window) } else { second };
                 let threes = [first, second, third];
                 let beside = first.row == third.row
                     && window.has_columns(first.column)
                     && window.has_columns(third.column);
-                let within = beside && window.has_rows(first.row);
-                let at = match found {
-                    Some(before) if within && first.out_column > 0 => {
-                        before.wrapping_add(step.wrapping_mul(PLACES))
-                    }
-                    _ => 0,
-                };
-                let start = done.wrapping_mul(self.out_channels);
-                let len = count.wrapping_mul(self.out_channels);
-                let Some(out) = out_image.get_mut(start..start.wrapping_add(len)) else { return };
-                if N > 0 && (gather_always || !beside && many) {
-                    self.with_patches::<N>(threes, image, layer, out);
-                    found = None;
+                if beside && window.has_rows(first.row) && !gathers {
+                    let at = match found {
+                        Some(before) if first.out_column > 0 => before.wrapping_add(step),
+                        _ => {
+                            runs.clear();
+                            runs.push(threes.map(|place| self.inputs(place, 0, image)), row_len);
+                            0
+                        }
+                    };
+                    found = Some(at);
+                    rv32::outputs(layer, &runs, at, lines, out);
                 } else {
-                    if at == 0 {
-                        self.find_threes(threes, beside, image, layer, &mut runs);
+                    found = None;
+                    if N > 0 {
+                        for (place, patch) in threes.into_iter().zip(&mut patches) {
+                            self.gather_columns(place, image, padding, patch);
+                        }
+                        runs.clear();
+                        let values = patches.each_ref().map(|patch| patch.as_slice());
+                        let mut runs = Runs::<1>::new();
+                        runs.push(values, self.depth);
+                        rv32::outputs(layer, &runs, 0, Lines::ONE, out);
+                    } else {
+                        self.find_threes(threes, beside, image, padding, &mut runs);
+                        rv32::outputs(layer, &runs, 0, Lines::ONE, out);
                     }
-                    rv32::outputs(
-                        &runs, at, layer.weights, layer.table, out, self.out_channels, layer.finish,
-                    );
-                    found = within.then_some(at);
                 }
-                done = done.wrapping_add(PLACES);
                 first = third.next(window);
             }
         }
     }
 
+    /// Elements of so many columns.
+    #[inline(always)]
+    fn columns(&self, columns: u32) -> usize {
+        (columns as usize).wrapping_mul(self.in_channels)
+    }
+
+    /// The inputs from the first row of a place's window and from this column of it on.
+    #[inline(always)]
+    fn inputs<'v>(&self, place: Place, column: u32, image: &'v [i8]) -> &'v [i8] {
+        let line = (place.row as usize).wrapping_mul(self.columns(self.window.in_width));
+        let at = self.columns(place.column.wrapping_add(column));
+        image.get(line.wrapping_add(at)..).unwrap_or(&[])
+    }
+
     /// Finds the runs of inputs of three places; `beside` says that they are in one row and that all columns of
     /// their windows are in the input.
     #[inline(never)]
-    fn find_threes<'v>(
+    fn find_threes<'v, const R: usize>(
         &self,
         mut places: [Place; PLACES],
         beside: bool,
         image: &'v [i8],
-        layer: Layer<'v>,
-        runs: &mut Runs<'v, RUNS>,
+        padding: &'v [i8],
+        runs: &mut Runs<'v, R>,
     ) {
         let window = self.window;
-        let line_len = (window.in_width as usize).wrapping_mul(self.in_channels);
         runs.clear();
         for _ in 0..window.height {
             let whole = beside || places.iter().all(|place| place.row >= window.in_height);
             // Columns that lie side by side in the input or in the padding for each place are one run.
-            let taps = if whole { 1 } else { window.width };
-            let tap_len = if whole { window.width as usize } else { 1 }.wrapping_mul(self.in_channels);
-            let mut pending: Option<([bool; PLACES], [&[i8]; PLACES], usize)> = None;
-            let mut offset = 0u32;
-            for tap in 0..taps {
-                let padding =
-                    layer.padding.get((tap as usize).wrapping_mul(tap_len)..).unwrap_or(&[]);
-                let inside = places.map(|place| {
-                    place.row < window.in_height
-                        && place.column.wrapping_add(offset) < window.in_width
-                });
-                match &mut pending {
-                    Some((before, _, len)) if *before == inside && window.dilation_width == 1 => {
-                        *len = len.wrapping_add(tap_len);
-                    }
-                    _ => {
-                        if let Some((_, values, len)) = pending {
-                            push(runs, values, len, layer.longest);
-                        }
-                        let [a, b, c] = places.map(|place| {
-                            let column = place.column.wrapping_add(offset);
-                            let line = (place.row as usize).wrapping_mul(line_len);
-                            let at = (column as usize).wrapping_mul(self.in_channels);
-                            image.get(line.wrapping_add(at)..).unwrap_or(&[])
-                        });
-                        let [in_a, in_b, in_c] = inside;
-                        let values = [
-                            if in_a { a } else { padding },
-                            if in_b { b } else { padding },
-                            if in_c { c } else { padding },
-                        ];
-                        pending = Some((inside, values, tap_len));
-                    }
+            let mut column = 0u32;
+            while column < window.width {
+                let inside = |column: u32| {
+                    places.map(|place| {
+                        place.row < window.in_height
+                            && place.column.wrapping_add(column) < window.in_width
+                    })
+                };
+                let (first, start) = (inside(column), column);
+                column = if whole { window.width } else { column.wrapping_add(1) };
+                while column < window.width && inside(column) == first {
+                    column = column.wrapping_add(1);
                 }
-                offset = offset.wrapping_add(window.dilation_width);
-            }
-            if let Some((_, values, len)) = pending {
-                push(runs, values, len, layer.longest);
+                let padding = padding.get(self.columns(start)..).unwrap_or(&[]);
+                let [a, b, c] = places.map(|place| self.inputs(place, start, image));
+                let [in_a, in_b, in_c] = first;
+                let values = [
+                    if in_a { a } else { padding },
+                    if in_b { b } else { padding },
+                    if in_c { c } else { padding },
+                ];
+                runs.push(values, self.columns(column.wrapping_sub(start)));
             }
             for place in &mut places {
                 place.row = place.row.wrapping_add(window.dilation_height);
@@ -181,77 +181,54 @@ impl Shape<'_> {
         }
     }
 
-    /// Computes three places whose inputs are gathered.
-    #[inline(never)]
-    fn with_patches<const N: usize>(
-        &self,
-        places: [Place; PLACES],
-        image: &[i8],
-        layer: Layer<'_>,
-        out: &mut [i8],
-    ) {
-        let mut patches = [[0; N]; PLACES];
-        for (place, patch) in places.into_iter().zip(&mut patches) {
-            self.gather_columns(place, image, layer.padding, patch);
-        }
-        let mut runs = Runs::<1>::new();
-        runs.push(patches.each_ref().map(|patch| patch.as_slice()), self.depth);
-        rv32::outputs(
-            &runs, 0, layer.weights, layer.table, out, self.out_channels, layer.finish,
-        );
-    }
-
     /// Copies the inputs of one place side by side; columns of its window lie side by side.
     #[inline(never)]
-    fn gather_columns(&self, place: Place, image: &[i8], padding: &[i8], patch: &mut [i8]) {
+    fn gather_columns(&self, place: Place, image: &[i8], padding: &[i8], mut patch: &mut [i8]) {
         let window = self.window;
-        let of_channels = |columns: u32| (columns as usize).wrapping_mul(self.in_channels);
         // Columns before the input, in it and behind it. A window beyond its right edge is all before it.
         let before = if place.column < window.in_width {
             0
         } else {
             0u32.wrapping_sub(place.column).min(window.width)
         };
-        let left = window.width.wrapping_sub(before);
-        let first = place.column.wrapping_add(before);
-        let inside = left.min(window.in_width.saturating_sub(first));
-        let (before, inside, behind) =
-            (of_channels(before), of_channels(inside), of_channels(left.wrapping_sub(inside)));
-        let line_len = of_channels(window.in_width);
-        let start = of_channels(first);
+        let inside = window
+            .width
+            .wrapping_sub(before)
+            .min(window.in_width.saturating_sub(place.column.wrapping_add(before)));
+        let (row_len, before_len) = (self.columns(window.width), self.columns(before));
+        let inside_len = self.columns(inside);
+        let line_len = self.columns(window.in_width);
+        let start = self.columns(place.column.wrapping_add(before));
         let mut row = place.row;
-        let mut to = patch.iter_mut();
-        let mut copy = |values: &[i8], len: usize| {
-            for (&value, to) in values.iter().take(len).zip(&mut to) {
-                *to = value;
-            }
-        };
         for _ in 0..window.height {
+            let (to, later) = patch.split_at_mut_checked(row_len).unwrap_or_default();
+            patch = later;
             if row < window.in_height {
                 let at = (row as usize).wrapping_mul(line_len).wrapping_add(start);
-                copy(padding, before);
-                copy(image.get(at..).unwrap_or(&[]), inside);
-                copy(padding, behind);
+                let (left, to) = to.split_at_mut_checked(before_len).unwrap_or_default();
+                let (middle, right) = to.split_at_mut_checked(inside_len).unwrap_or_default();
+                copy(left, padding);
+                copy(middle, image.get(at..).unwrap_or(&[]));
+                copy(right, padding);
             } else {
-                copy(padding, before.wrapping_add(inside).wrapping_add(behind));
+                copy(to, padding);
             }
             row = row.wrapping_add(window.dilation_height);
         }
     }
 }
 
-/// Adds inputs of three places in pieces of at most `longest`.
+/// Copies as many as there is place for. No `copy_from_slice`: the runs are short, and a general `memcpy` is larger
+/// than this kernel.
 #[inline(always)]
-pub(crate) fn push<'v, const N: usize>(
-    runs: &mut Runs<'v, N>,
-    mut values: [&'v [i8]; PLACES],
-    mut len: usize,
-    longest: usize,
-) {
-    while len > longest && longest > 0 {
-        runs.push(values, longest);
-        values = values.map(|values| values.get(longest..).unwrap_or(&[]));
-        len = len.wrapping_sub(longest);
+fn copy(to: &mut [i8], from: &[i8]) {
+    let (to_fours, to_rest) = to.as_chunks_mut::<4>();
+    let (from_fours, _) = from.as_chunks::<4>();
+    for (to, from) in to_fours.iter_mut().zip(from_fours) {
+        *to = *from;
     }
-    runs.push(values, len);
+    let done = to_fours.len().wrapping_mul(4);
+    for (to, from) in to_rest.iter_mut().zip(from.get(done..).unwrap_or(&[])) {
+        *to = *from;
+    }
 }

@@ -1,6 +1,7 @@
 //! The loops of [`super`] in RV32IM instructions.
 
-use super::{CHANNELS, FEWER, Finish, Moved, PLACES, Run, write};
+use super::{CHANNELS, FEWER, Layer, Moved, PLACES, Run, write};
+use crate::chunks::Chunks;
 use core::arch::naked_asm;
 
 /// What the loops below keep in memory.
@@ -23,6 +24,11 @@ struct Call {
     carried: *mut [i32; PLACES],
     /// Where in a run the address of the place's inputs is, for one place.
     place: usize,
+    /// How far runs are moved on from line to line, and the number of lines.
+    line_step: usize,
+    lines: usize,
+    /// Inputs after which sums are carried, where they are.
+    longest: usize,
 }
 
 /// The assembler of naked functions does not know what the compiler's target has.
@@ -269,30 +275,44 @@ macro_rules! spill {
     };
 }
 
+/// Sums of eight channels that are 0.
+macro_rules! zero {
+    () => {
+        "li s2, 0; li s3, 0; li s4, 0; li s5, 0; li s6, 0; li s7, 0; li s8, 0; li s9, 0; \
+         li a4, 0; li a5, 0; li a6, 0; li a7, 0; li t3, 0; li t4, 0; li t5, 0; li t6, 0;"
+    };
+}
+
 /// Groups of eight channels of three places.
 ///
 /// # Safety
-/// `call.groups` and the number of runs, none of which is empty, are not 0. Each group reads as many times
-/// eight weights as the runs have elements, and eight elements of the table, and writes eight of each
-/// output.
+/// `call.groups`, `call.lines` and the number of runs, none of which is empty, are not 0. Each group reads as many
+/// times eight weights as the runs of all lines have elements, and eight elements of the table, and writes eight
+/// of each output.
 #[unsafe(naked)]
 unsafe extern "C" fn threes(call: *mut Call) {
     naked_asm!(
         extensions!(),
-        enter!(128),
+        // On the stack, at 64: where single inputs end; 68: lines that are left; 72: how far runs are moved on;
+        // 76: inputs of the run that are left.
+        enter!(144),
+        // One group.
         "2:",
-        "lw a0, 0(s11); lw ra, 4(s11);",
-        "20:",
-        "li s2, 0; li s3, 0; li s4, 0; li s5, 0; li s6, 0; li s7, 0; li s8, 0; li s9, 0;",
-        "li a4, 0; li a5, 0; li a6, 0; li a7, 0; li t3, 0; li t4, 0; li t5, 0; li t6, 0;",
+        "lw a0, 0(s11); lw t0, 28(s11); lw t1, 60(s11); lw ra, 4(s11);",
+        "sw t0, 72(sp); sw t1, 68(sp);",
+        zero!(),
         // One run.
         "3:",
-        "lw a1, 0(ra); lw a2, 4(ra); lw a3, 8(ra); lw s0, 12(ra); lw t1, 28(s11);",
+        "lw a1, 0(ra); lw a2, 4(ra); lw a3, 8(ra); lw s10, 12(ra); lw t1, 72(sp);",
         "addi ra, ra, 16;",
         "add a1, a1, t1; add a2, a2, t1; add a3, a3, t1;",
+        // As much of it as there is room for.
+        "30:",
+        "lw s0, 64(s11); bltu s0, s10, 31f; mv s0, s10;",
+        "31: sub s10, s10, s0; sw s10, 76(sp);",
         "andi t0, s0, 3; add s0, s0, a1;",
         "beqz t0, 5f;",
-        // What is no whole round of four, one by one. The end is on the stack: there is no register for it.
+        // What is no whole round of four, one by one.
         "add t0, t0, a1; sw t0, 64(sp);",
         "4:",
         three!(0, 0),
@@ -306,7 +326,8 @@ unsafe extern "C" fn threes(call: *mut Call) {
         three!(3, 24),
         "addi a1, a1, 4; addi a2, a2, 4; addi a3, a3, 4; addi a0, a0, 32; bne a1, s0, 5b;",
         "6:",
-        "lw t0, 8(s11); bne ra, t0, 7f;",
+        "lw s10, 76(sp); lw t0, 8(s11); bnez s10, 7f; bne ra, t0, 7f;",
+        "lw t0, 68(sp); addi t0, t0, -1; sw t0, 68(sp); bnez t0, 60f;",
         "sw a0, 0(s11);",
         spill!(),
         "mv a0, sp; lw a1, 12(s11); lw a2, 16(s11); lw a3, 20(s11); lw a4, 24(s11);",
@@ -318,20 +339,26 @@ unsafe extern "C" fn threes(call: *mut Call) {
         "bne a0, s9, 9b;",
         "sw a1, 12(s11); sw a2, 16(s11); sw a3, 20(s11); sw a4, 24(s11);",
         "lw t0, 32(s11); addi t0, t0, -1; sw t0, 32(s11); bnez t0, 2b;",
-        leave!(128),
-        // Another run: sums that are long are carried over.
+        leave!(144),
+        // Another line.
+        "60:",
+        "lw t0, 72(sp); lw t1, 56(s11); lw ra, 4(s11); add t0, t0, t1; sw t0, 72(sp);",
+        // More of the run or another one: sums that are long are carried.
         "7:",
-        "lw s10, 48(s11); beqz s10, 3b;",
+        "lw t0, 48(s11); beqz t0, 71f;",
         spill!(),
-        "mv a1, sp; addi s9, sp, 64;",
+        "mv a5, t0; mv a4, sp; addi s9, sp, 64;",
         "8:",
-        "lw t0, 0(a1); lw t1, 4(a1);",
+        "lw t0, 0(a4); lw t1, 4(a4);",
         separate!(),
-        "lw t0, 0(s10); lw t1, 4(s10); lw t2, 8(s10);",
+        "lw t0, 0(a5); lw t1, 4(a5); lw t2, 8(a5);",
         "add s0, s0, t0; add s2, s2, t1; add s1, s1, t2;",
-        "sw s0, 0(s10); sw s2, 4(s10); sw s1, 8(s10);",
-        "addi s10, s10, 12; addi a1, a1, 8; bne a1, s9, 8b;",
-        "j 20b; .option pop;",
+        "sw s0, 0(a5); sw s2, 4(a5); sw s1, 8(a5);",
+        "addi a5, a5, 12; addi a4, a4, 8; bne a4, s9, 8b;",
+        zero!(),
+        "71:",
+        "bnez s10, 30b;",
+        "j 3b; .option pop;",
     )
 }
 
@@ -429,7 +456,7 @@ macro_rules! ones {
             extensions!(),
             enter!(96),
             "2:",
-            "lw a0, 0(s11); lw ra, 4(s11); lw s1, 28(s11); lw a3, 52(s11); lw a2, 8(s11);",
+            "lw a0, 0(s11); lw ra, 4(s11); lw s1, 28(s11); lw a3, 52(s11); lw a2, 8(s11); lw s10, 60(s11);",
             $start,
             // One run.
             "3:",
@@ -448,6 +475,10 @@ macro_rules! ones {
             concat!("addi a1, a1, 4; addi a0, a0, ", $w4, "; bne a1, s0, 5b;"),
             "6:",
             "bne ra, a2, 3b;",
+            "addi s10, s10, -1; beqz s10, 7f;",
+            // Another line.
+            "lw t0, 56(s11); lw ra, 4(s11); add s1, s1, t0; j 3b;",
+            "7:",
             "sw a0, 0(s11);",
             $spill,
             concat!("mv a0, sp; addi s0, sp, 4*", $channels, ";"),
@@ -493,74 +524,90 @@ unsafe extern "C" fn fours(call: *mut Call) {
 }
 
 #[inline(always)]
-pub(super) fn outputs(
-    runs: Moved<'_>,
-    weights: &[i8],
-    table: &[[i32; 3]],
-    output: &mut [i8],
-    channels: usize,
-    places: usize,
-    finish: &Finish,
-) {
+pub(super) fn outputs(layer: &Layer<'_>, runs: Moved<'_>, output: &mut [i8]) {
     let range = runs.runs.as_ptr_range();
-    let (mut a, later) = output.split_at_mut_checked(channels).unwrap_or_default();
-    let (mut b, mut c) = later.split_at_mut_checked(channels).unwrap_or_default();
-    let groups = channels / CHANNELS;
+    let channels = layer.channels;
+    let places: usize = match output.len().checked_sub(channels) {
+        Some(0) => 1,
+        Some(more) if more == channels => 2,
+        Some(more) if more == channels.wrapping_mul(2) => 3,
+        _ => return,
+    };
+    let first = output.as_mut_ptr();
+    let last = places.wrapping_sub(1).wrapping_mul(channels);
     let mut call = Call {
-        weights: weights.as_ptr(),
+        weights: layer.weights.as_ptr(),
         runs: range.start,
         runs_end: range.end,
-        table: table.as_ptr(),
-        output: [a.as_mut_ptr(), b.as_mut_ptr(), c.as_mut_ptr()],
+        table: layer.table.as_ptr(),
+        // A third place that is missing is written to where the second one is, by its very inputs.
+        output: [first, first.wrapping_add(channels.min(last)), first.wrapping_add(last)],
         at: runs.at,
-        groups,
-        odd: finish.odd,
-        min: finish.min,
-        max: finish.max,
+        groups: channels / CHANNELS,
+        odd: layer.finish.odd,
+        min: layer.finish.min,
+        max: layer.finish.max,
         carried: core::ptr::null_mut(),
         place: 0,
+        line_step: runs.lines.step,
+        lines: runs.lines.count,
+        longest: if layer.longest > 0 { layer.longest } else { usize::MAX },
     };
-    if places < PLACES {
-        // The place that is missing is written to where the last one is, by its very inputs.
-        call.output[2] = call.output[1];
-    }
-    if groups != 0 && places == 1 {
+    if call.groups != 0 {
         // SAFETY: `Moved` has at least one run and none that is empty; each has as many elements behind it as
-        // `at` says. The caller has seen that weights and table are there for all channels, filled up to fours,
-        // and `a` has `groups` times eight elements. Nothing of it overlaps `call`.
-        unsafe { eights(&raw mut call) };
-    } else if groups != 0 && finish.long {
-        let mut carried = [[0; PLACES]; CHANNELS];
-        call.carried = carried.as_mut_ptr();
-        // SAFETY: as above, for each output; `carried` outlives the call.
-        unsafe { threes(&raw mut call) };
-    } else if groups != 0 {
-        // SAFETY: as above, for each output.
-        unsafe { threes(&raw mut call) };
+        // `at` and all lines say. The caller has seen that weights and table are there for all channels,
+        // filled up to fours, and each output has `groups` times eight elements. Nothing of it overlaps `call`.
+        unsafe {
+            if places == 1 {
+                eights(&raw mut call);
+            } else if layer.longest > 0 {
+                long_threes(&raw mut call);
+            } else {
+                threes(&raw mut call);
+            }
+        }
     }
-    let done = groups.wrapping_mul(CHANNELS);
-    if done == channels {
-        return;
+    if !channels.is_multiple_of(CHANNELS) {
+        rest(&mut call, channels, output);
     }
+}
+
+/// As [`threes`], with a place for what is carried.
+#[inline(never)]
+unsafe fn long_threes(call: *mut Call) {
+    let mut carried = [[0; PLACES]; CHANNELS];
+    // SAFETY: as for [`threes`]; `carried` outlives the call.
+    unsafe {
+        (*call).carried = carried.as_mut_ptr();
+        threes(call);
+    }
+}
+
+/// The channels that groups of eight leave over, place by place.
+#[inline(never)]
+fn rest(call: &mut Call, channels: usize, output: &mut [i8]) {
     let (weights, table) = (call.weights, call.table);
-    for (place, out) in [&mut a, &mut b, &mut c].into_iter().take(places).enumerate() {
-        let (_, rest) = core::mem::take(out).split_at_mut_checked(done).unwrap_or_default();
+    let done = channels.wrapping_sub(channels % CHANNELS);
+    call.place = 0;
+    for out in output.whole_chunks_mut(channels) {
+        let (_, rest) = out.split_at_mut_checked(done).unwrap_or_default();
         let (in_fours, last) = rest.as_chunks_mut::<FEWER>();
-        call.place = place.wrapping_mul(size_of::<*const i8>());
         (call.weights, call.table) = (weights, table);
         if !in_fours.is_empty() {
             call.groups = in_fours.len();
             call.output[0] = in_fours.as_mut_ptr().cast();
-            // SAFETY: as above; weights and table are where the groups of eight end.
-            unsafe { fours(&raw mut call) };
+            // SAFETY: as in [`outputs`], the only caller; weights and table are where the groups of eight end,
+            // and `place` is that of one of the three places.
+            unsafe { fours(call) };
         }
         if !last.is_empty() {
             let mut values = [0; FEWER];
             call.groups = 1;
             call.output[0] = values.as_mut_ptr();
             // SAFETY: as above; weights and table go on for four channels, and so does `values`.
-            unsafe { fours(&raw mut call) };
+            unsafe { fours(call) };
             write(last, &values);
         }
+        call.place = call.place.wrapping_add(size_of::<*const i8>());
     }
 }

@@ -497,7 +497,7 @@ mod tests {
             } else {
                 rows
             };
-            let finish = Finish::new(-5, -120, 100, false);
+            let finish = Finish::new(-5, -120, 100);
             let mut output = std::vec![0; expected.len()];
             depthwise(&sliding, &input, &weights, &table, &mut output, zero.into(), &finish);
             prop_assert_eq!(output, expected);
