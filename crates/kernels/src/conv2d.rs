@@ -167,9 +167,9 @@ fn conv2d_threes_i8(
     let longest = p.longest as usize;
     let layer = rv32::Layer { weights, table, channels: shape.out_channels, longest, finish };
     if threes::gathers(&shape) {
-        shape.convolve_threes::<1, { threes::PATCH }>(input, padding, output, &layer);
+        shape.convolve_gathered(input, padding, output, &layer);
     } else {
-        shape.convolve_threes::<{ rv32::RUNS }, 0>(input, padding, output, &layer);
+        shape.convolve_threes(input, padding, output, &layer);
     }
 }
 

@@ -154,7 +154,7 @@ fn fully_connected_threes_i8(
         };
         runs.clear();
         runs.push([row(0), row(1), row(2)], inputs);
-        rv32::outputs(&layer, &runs, 0, Lines::ONE, out);
+        rv32::outputs(&layer, &runs, Lines::ONE, out);
     }
 }
 

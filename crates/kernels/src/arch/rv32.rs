@@ -39,7 +39,7 @@ pub struct Runs<'a, const N: usize> {
     runs: [Run; N],
     count: usize,
     depth: usize,
-    /// How far all runs may be moved on.
+    /// How many elements are behind each run.
     slack: usize,
     slices: PhantomData<&'a [i8]>,
 }
@@ -75,15 +75,14 @@ impl<'a, const N: usize> Runs<'a, N> {
         self.slack = self.slack.min(slack);
     }
 
-    /// The runs, moved on by `at`, and again for each line of inputs; `None` when there are none, or not so many
-    /// elements behind one of them.
+    /// The runs, for each line of inputs; `None` when there are none, or not enough elements behind one of them.
     #[inline(always)]
-    fn moved(&self, at: usize, lines: Lines) -> Option<Moved<'_>> {
+    fn lines(&self, lines: Lines) -> Option<Moved<'_>> {
         let runs = self.runs.get(..self.count).unwrap_or(&[]);
-        let most = lines.step.checked_mul(lines.count.checked_sub(1)?)?.checked_add(at)?;
+        let most = lines.step.checked_mul(lines.count.checked_sub(1)?)?;
         let usable = !runs.is_empty() && most <= self.slack;
         let depth = self.depth.checked_mul(lines.count)?;
-        usable.then_some(Moved { runs, depth, at, lines })
+        usable.then_some(Moved { runs, depth, lines })
     }
 }
 
@@ -108,12 +107,12 @@ impl<const N: usize> Default for Runs<'_, N> {
     }
 }
 
-/// Runs that are there, none empty, each with `at` elements behind it: only [`Runs::moved`] makes it.
+/// Runs that are there, none empty, each with as many elements behind it as it is moved on by: only
+/// [`Runs::lines`] makes it.
 #[derive(Clone, Copy)]
 struct Moved<'a> {
     runs: &'a [Run],
     depth: usize,
-    at: usize,
     lines: Lines,
 }
 
@@ -160,8 +159,7 @@ pub struct Layer<'a> {
     pub finish: Finish,
 }
 
-/// Computes all channels of one, two or three neighboring places, all runs moved on by `at`: `output` has the
-/// places one after the other. With fewer than three places the runs of those that are missing are those of the
+/// Computes all channels of one, two or three neighboring places: `output` has the places one after the other. With fewer than three places the runs of those that are missing are those of the
 /// last.
 ///
 /// Nothing is written when inputs, weights or table are not there.
@@ -169,11 +167,10 @@ pub struct Layer<'a> {
 pub fn outputs<const N: usize>(
     layer: &Layer<'_>,
     runs: &Runs<'_, N>,
-    at: usize,
     lines: Lines,
     output: &mut [i8],
 ) {
-    let Some(runs) = runs.moved(at, lines) else { return };
+    let Some(runs) = runs.lines(lines) else { return };
     let all = padded(layer.channels);
     let needed = runs.depth.checked_mul(all);
     let enough = needed.is_some_and(|needed| needed <= layer.weights.len());
@@ -343,7 +340,7 @@ impl<'a> Moved<'a> {
     /// The inputs of each run, line by line.
     fn slices(self) -> impl Iterator<Item = [&'a [i8]; PLACES]> {
         (0..self.lines.count).flat_map(move |line| {
-            let at = self.lines.step.wrapping_mul(line).wrapping_add(self.at);
+            let at = self.lines.step.wrapping_mul(line);
             self.runs.iter().map(move |run| {
                 run.first.map(|first| {
                     // SAFETY: each run was made from slices that outlive the borrow and have as many elements

@@ -2,7 +2,7 @@
 
 use super::Shape;
 use crate::Window;
-use crate::arch::rv32::{self, Layer, Lines, PLACES, Runs};
+use crate::arch::rv32::{self, Layer, Lines, PLACES, RUNS, Runs};
 use crate::chunks::Chunks;
 
 /// Inputs of one output place that are gathered when its rows are short.
@@ -46,39 +46,77 @@ pub(super) fn gathers(shape: &Shape<'_>) -> bool {
 }
 
 impl Shape<'_> {
-    /// As [`Shape::convolve`], for one group, three places at a time. Inputs of places near the border are `R` runs
-    /// at most, or are gathered where `N` is [`PATCH`].
+    /// As [`Shape::convolve`], for one group, three places at a time; the inputs of places near the border are a
+    /// few runs.
     #[inline(never)]
-    pub(super) fn convolve_threes<const R: usize, const N: usize>(
+    pub(super) fn convolve_threes(
         &self,
-        mut input: &[i8],
+        input: &[i8],
         padding: &[i8],
         output: &mut [i8],
         layer: &Layer<'_>,
     ) {
+        let mut runs = Runs::<RUNS>::new();
+        self.each_three(input, output, |threes, beside, within, image, out| {
+            let lines = if within {
+                self.whole_lines(threes, image, &mut runs)
+            } else {
+                self.find_threes(threes, beside, image, padding, &mut runs);
+                Lines::ONE
+            };
+            rv32::outputs(layer, &runs, lines, out);
+        });
+    }
+
+    /// As [`Shape::convolve_threes`], where the inputs of places near the border are gathered.
+    #[inline(never)]
+    pub(super) fn convolve_gathered(
+        &self,
+        input: &[i8],
+        padding: &[i8],
+        output: &mut [i8],
+        layer: &Layer<'_>,
+    ) {
+        // Going through a row costs for each eight channels what gathering a few inputs does.
+        let rows = (self.window.height as usize).wrapping_mul(self.out_channels);
+        let all = rows >= self.depth.wrapping_mul(4);
+        let mut patches = [[0; PATCH]; PLACES];
+        self.each_three(input, output, |threes, _, within, image, out| {
+            let mut runs = Runs::<1>::new();
+            let lines = if within && !all {
+                self.whole_lines(threes, image, &mut runs)
+            } else {
+                for (place, patch) in threes.into_iter().zip(&mut patches) {
+                    self.gather_columns(place, image, padding, patch);
+                }
+                runs.push(patches.each_ref().map(|patch| patch.as_slice()), self.depth);
+                Lines::ONE
+            };
+            rv32::outputs(layer, &runs, lines, out);
+        });
+    }
+
+    /// Hands out places three by three, with their outputs: fewer at the end, where the last one stands for those
+    /// that are missing. Whether they are in one row with all columns in the input, and with all rows as well.
+    #[inline(always)]
+    fn each_three<'v>(
+        &self,
+        mut input: &'v [i8],
+        output: &mut [i8],
+        mut visit: impl FnMut([Place; PLACES], bool, bool, &'v [i8], &mut [i8]),
+    ) {
         let window = self.window;
-        let (height, row_len) = (window.height as usize, self.columns(window.width));
-        let line_len = self.columns(window.in_width);
-        let image_len = (window.in_height as usize).wrapping_mul(line_len);
+        let image_len =
+            (window.in_height as usize).wrapping_mul(self.columns(window.in_width));
         let out_len = (window.out_height as usize)
             .wrapping_mul(window.out_width as usize)
             .wrapping_mul(self.out_channels);
-        let line_step = (window.dilation_height as usize).wrapping_mul(line_len);
-        let lines = Lines { count: height, step: line_step };
-        let step = self.columns(window.stride_width).wrapping_mul(PLACES);
-        // Going through a row costs for each eight channels what gathering a few inputs does.
-        let gathers =
-            N > 0 && height.wrapping_mul(self.out_channels) >= self.depth.wrapping_mul(4);
-        let mut patches = [[0; N]; PLACES];
+        let most = self.out_channels.wrapping_mul(PLACES);
         for mut rest in output.whole_chunks_mut(out_len.max(1)) {
             let Some((image, later)) = input.split_at_checked(image_len) else { return };
             input = later;
-            let mut runs = Runs::<R>::new();
             let mut first = Place::first(window);
-            // How far the run is moved on that was found in this row, where all windows are in the input.
-            let mut found: Option<usize> = None;
             while !rest.is_empty() {
-                let most = self.out_channels.wrapping_mul(PLACES);
                 let len = rest.len().min(most);
                 let (out, later) =
                     core::mem::take(&mut rest).split_at_mut_checked(len).unwrap_or_default();
@@ -86,40 +124,30 @@ impl Shape<'_> {
                 let second =
                     if out.len() > self.out_channels { first.next(window) } else { first };
                 let third = if out.len() == most { second.next(window) } else { second };
-                let threes = [first, second, third];
                 let beside = first.row == third.row
                     && window.has_columns(first.column)
                     && window.has_columns(third.column);
-                if beside && window.has_rows(first.row) && !gathers {
-                    let at = match found {
-                        Some(before) if first.out_column > 0 => before.wrapping_add(step),
-                        _ => {
-                            runs.clear();
-                            runs.push(threes.map(|place| self.inputs(place, 0, image)), row_len);
-                            0
-                        }
-                    };
-                    found = Some(at);
-                    rv32::outputs(layer, &runs, at, lines, out);
-                } else {
-                    found = None;
-                    if N > 0 {
-                        for (place, patch) in threes.into_iter().zip(&mut patches) {
-                            self.gather_columns(place, image, padding, patch);
-                        }
-                        runs.clear();
-                        let values = patches.each_ref().map(|patch| patch.as_slice());
-                        let mut runs = Runs::<1>::new();
-                        runs.push(values, self.depth);
-                        rv32::outputs(layer, &runs, 0, Lines::ONE, out);
-                    } else {
-                        self.find_threes(threes, beside, image, padding, &mut runs);
-                        rv32::outputs(layer, &runs, 0, Lines::ONE, out);
-                    }
-                }
+                let within = beside && window.has_rows(first.row);
+                visit([first, second, third], beside, within, image, out);
                 first = third.next(window);
             }
         }
+    }
+
+    /// The run of inputs of places whose rows all are in the input, and those rows.
+    #[inline(always)]
+    fn whole_lines<'v, const R: usize>(
+        &self,
+        threes: [Place; PLACES],
+        image: &'v [i8],
+        runs: &mut Runs<'v, R>,
+    ) -> Lines {
+        let window = self.window;
+        runs.clear();
+        runs.push(threes.map(|place| self.inputs(place, 0, image)), self.columns(window.width));
+        let line_len = self.columns(window.in_width);
+        let step = (window.dilation_height as usize).wrapping_mul(line_len);
+        Lines { count: window.height as usize, step }
     }
 
     /// Elements of so many columns.
@@ -139,13 +167,13 @@ impl Shape<'_> {
     /// Finds the runs of inputs of three places; `beside` says that they are in one row and that all columns of
     /// their windows are in the input.
     #[inline(never)]
-    fn find_threes<'v, const R: usize>(
+    fn find_threes<'v>(
         &self,
         mut places: [Place; PLACES],
         beside: bool,
         image: &'v [i8],
         padding: &'v [i8],
-        runs: &mut Runs<'v, R>,
+        runs: &mut Runs<'v, RUNS>,
     ) {
         let window = self.window;
         runs.clear();

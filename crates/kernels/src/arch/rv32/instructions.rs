@@ -12,8 +12,6 @@ struct Call {
     runs_end: *const Run,
     table: *const [i32; 3],
     output: [*mut i8; PLACES],
-    /// How far runs are moved on.
-    at: usize,
     /// Groups of channels that are left.
     groups: usize,
     odd: i32,
@@ -298,7 +296,7 @@ unsafe extern "C" fn threes(call: *mut Call) {
         enter!(144),
         // One group.
         "2:",
-        "lw a0, 0(s11); lw t0, 28(s11); lw t1, 60(s11); lw ra, 4(s11);",
+        "lw a0, 0(s11); li t0, 0; lw t1, 56(s11); lw ra, 4(s11);",
         "sw t0, 72(sp); sw t1, 68(sp);",
         zero!(),
         // One run.
@@ -308,7 +306,7 @@ unsafe extern "C" fn threes(call: *mut Call) {
         "add a1, a1, t1; add a2, a2, t1; add a3, a3, t1;",
         // As much of it as there is room for.
         "30:",
-        "lw s0, 64(s11); bltu s0, s10, 31f; mv s0, s10;",
+        "lw s0, 60(s11); bltu s0, s10, 31f; mv s0, s10;",
         "31: sub s10, s10, s0; sw s10, 76(sp);",
         "andi t0, s0, 3; add s0, s0, a1;",
         "beqz t0, 5f;",
@@ -331,21 +329,21 @@ unsafe extern "C" fn threes(call: *mut Call) {
         "sw a0, 0(s11);",
         spill!(),
         "mv a0, sp; lw a1, 12(s11); lw a2, 16(s11); lw a3, 20(s11); lw a4, 24(s11);",
-        "lw a5, 36(s11); lw a6, 40(s11); lw a7, 44(s11); lw s10, 48(s11); addi s9, sp, 64;",
+        "lw a5, 32(s11); lw a6, 36(s11); lw a7, 40(s11); lw s10, 44(s11); addi s9, sp, 64;",
         "9:",
         channel!(0, 0, 0),
         channel!(1, 8, 12),
         "addi a0, a0, 16; addi a1, a1, 24; addi a2, a2, 2; addi a3, a3, 2; addi a4, a4, 2;",
         "bne a0, s9, 9b;",
         "sw a1, 12(s11); sw a2, 16(s11); sw a3, 20(s11); sw a4, 24(s11);",
-        "lw t0, 32(s11); addi t0, t0, -1; sw t0, 32(s11); bnez t0, 2b;",
+        "lw t0, 28(s11); addi t0, t0, -1; sw t0, 28(s11); bnez t0, 2b;",
         leave!(144),
         // Another line.
         "60:",
-        "lw t0, 72(sp); lw t1, 56(s11); lw ra, 4(s11); add t0, t0, t1; sw t0, 72(sp);",
+        "lw t0, 72(sp); lw t1, 52(s11); lw ra, 4(s11); add t0, t0, t1; sw t0, 72(sp);",
         // More of the run or another one: sums that are long are carried.
         "7:",
-        "lw t0, 48(s11); beqz t0, 71f;",
+        "lw t0, 44(s11); beqz t0, 71f;",
         spill!(),
         "mv a5, t0; mv a4, sp; addi s9, sp, 64;",
         "8:",
@@ -456,7 +454,7 @@ macro_rules! ones {
             extensions!(),
             enter!(96),
             "2:",
-            "lw a0, 0(s11); lw ra, 4(s11); lw s1, 28(s11); lw a3, 52(s11); lw a2, 8(s11); lw s10, 60(s11);",
+            "lw a0, 0(s11); lw ra, 4(s11); li s1, 0; lw a3, 48(s11); lw a2, 8(s11); lw s10, 56(s11);",
             $start,
             // One run.
             "3:",
@@ -477,15 +475,15 @@ macro_rules! ones {
             "bne ra, a2, 3b;",
             "addi s10, s10, -1; beqz s10, 7f;",
             // Another line.
-            "lw t0, 56(s11); lw ra, 4(s11); add s1, s1, t0; j 3b;",
+            "lw t0, 52(s11); lw ra, 4(s11); add s1, s1, t0; j 3b;",
             "7:",
             "sw a0, 0(s11);",
             $spill,
             concat!("mv a0, sp; addi s0, sp, 4*", $channels, ";"),
-            "lw a1, 12(s11); lw a2, 16(s11); lw a5, 36(s11); lw a6, 40(s11); lw a7, 44(s11);",
+            "lw a1, 12(s11); lw a2, 16(s11); lw a5, 32(s11); lw a6, 36(s11); lw a7, 40(s11);",
             "call {requantize};",
             "sw a1, 12(s11); sw a2, 16(s11);",
-            "lw t0, 32(s11); addi t0, t0, -1; sw t0, 32(s11); bnez t0, 2b;",
+            "lw t0, 28(s11); addi t0, t0, -1; sw t0, 28(s11); bnez t0, 2b;",
             leave!(96),
             ".option pop;",
             requantize = sym requantize,
@@ -542,7 +540,6 @@ pub(super) fn outputs(layer: &Layer<'_>, runs: Moved<'_>, output: &mut [i8]) {
         table: layer.table.as_ptr(),
         // A third place that is missing is written to where the second one is, by its very inputs.
         output: [first, first.wrapping_add(channels.min(last)), first.wrapping_add(last)],
-        at: runs.at,
         groups: channels / CHANNELS,
         odd: layer.finish.odd,
         min: layer.finish.min,
@@ -555,7 +552,7 @@ pub(super) fn outputs(layer: &Layer<'_>, runs: Moved<'_>, output: &mut [i8]) {
     };
     if call.groups != 0 {
         // SAFETY: `Moved` has at least one run and none that is empty; each has as many elements behind it as
-        // `at` and all lines say. The caller has seen that weights and table are there for all channels,
+        // all lines say. The caller has seen that weights and table are there for all channels,
         // filled up to fours, and each output has `groups` times eight elements. Nothing of it overlaps `call`.
         unsafe {
             if places == 1 {
