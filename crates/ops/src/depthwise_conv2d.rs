@@ -300,7 +300,8 @@ impl Op for DepthwiseConv2d {
                 }
                 let packed = ConstantData::I8(pack::interleave(&rows, sizes.taps));
                 let weights = cx.constant("weights", packing, Some(1), packed);
-                let shifts = sizes.taps <= TAPS && channel_table.for_eights(cx);
+                let shifts = sizes.taps <= TAPS
+                    && (channel_table.for_eights(cx) || channel_table.for_threes(cx));
                 let layout = if shifts { Layout::Eights } else { Layout::Interleaved };
                 let table = channel_table.constant_for(cx, layout, 2);
                 let padding = cx.constant("padding", "", None, ConstantData::I8(padding));

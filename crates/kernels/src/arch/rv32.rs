@@ -5,6 +5,8 @@
 //! ([`separate`]). Eight output channels have their sums in registers meanwhile. One place alone is computed
 //! with a product for each sum, eight or four channels at once.
 
+#[cfg(all(target_arch = "riscv32", feature = "rv32"))]
+use super::taps::Taps;
 use core::marker::PhantomData;
 
 /// Runs of inputs of the places that are computed together.
@@ -181,6 +183,24 @@ pub fn outputs<const N: usize>(
     instructions::outputs(layer, runs, output);
     #[cfg(not(all(target_arch = "riscv32", feature = "rv32")))]
     twin::outputs(layer, runs, output);
+}
+
+/// Computes four output channels of a depthwise convolution for each element of `output`: the products of
+/// the taps from element `at` on and of `weights`, which hold four channels for each tap, group by group; then
+/// as [`outputs`] with this table. Its portable form is the loop of `depthwise_conv2d`. What has no inputs, no
+/// weights or no table is left as it is.
+#[cfg(all(target_arch = "riscv32", feature = "rv32"))]
+#[inline(always)]
+pub fn depthwise(
+    taps: &Taps<'_, i8>,
+    at: usize,
+    weights: &[i8],
+    table: &[[[i32; 3]; FEWER]],
+    output: &mut [[i8; FEWER]],
+    zero_point: i32,
+) {
+    let finish = Finish::new(zero_point, -128, 127);
+    instructions::depthwise(taps, at, weights, table, output, &finish);
 }
 
 /// Writes what there is place for.

@@ -211,7 +211,7 @@ impl Shape<'_> {
 
     /// Copies the inputs of one place side by side; columns of its window lie side by side.
     #[inline(never)]
-    fn gather_columns(&self, place: Place, image: &[i8], padding: &[i8], mut patch: &mut [i8]) {
+    fn gather_columns(&self, place: Place, image: &[i8], padding: &[i8], patch: &mut [i8]) {
         let window = self.window;
         // Columns before the input, in it and behind it. A window beyond its right edge is all before it.
         let before = if place.column < window.in_width {
@@ -228,20 +228,28 @@ impl Shape<'_> {
         let line_len = self.columns(window.in_width);
         let start = self.columns(place.column.wrapping_add(before));
         let mut row = place.row;
-        for _ in 0..window.height {
-            let (to, later) = patch.split_at_mut_checked(row_len).unwrap_or_default();
-            patch = later;
-            if row < window.in_height {
-                let at = (row as usize).wrapping_mul(line_len).wrapping_add(start);
-                let (left, to) = to.split_at_mut_checked(before_len).unwrap_or_default();
-                let (middle, right) = to.split_at_mut_checked(inside_len).unwrap_or_default();
-                copy(left, padding);
-                copy(middle, image.get(at..).unwrap_or(&[]));
-                copy(right, padding);
-            } else {
-                copy(to, padding);
-            }
+        for to in patch.whole_chunks_mut(row_len).take(window.height as usize) {
+            let at = (row as usize).wrapping_mul(line_len).wrapping_add(start);
+            let values = match image.get(at..at.wrapping_add(inside_len)) {
+                Some(values) if row < window.in_height => values,
+                _ => padding,
+            };
             row = row.wrapping_add(window.dilation_height);
+            if values.len() >= row_len {
+                copy(to, values);
+                continue;
+            }
+            let mut padding = padding.iter();
+            let mut to = to.iter_mut();
+            for (to, &value) in to.by_ref().take(before_len).zip(padding.by_ref()) {
+                *to = value;
+            }
+            for (to, &value) in to.by_ref().take(inside_len).zip(values) {
+                *to = value;
+            }
+            for (to, &value) in to.zip(padding) {
+                *to = value;
+            }
         }
     }
 }

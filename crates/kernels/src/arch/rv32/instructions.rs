@@ -1,6 +1,7 @@
 //! The loops of [`super`] in RV32IM instructions.
 
-use super::{CHANNELS, FEWER, Layer, Moved, PLACES, Run, write};
+use super::{CHANNELS, FEWER, Finish, Layer, Moved, PLACES, Run, write};
+use crate::arch::taps::Taps;
 use crate::chunks::Chunks;
 use core::arch::naked_asm;
 
@@ -607,4 +608,100 @@ fn rest(call: &mut Call, channels: usize, output: &mut [i8]) {
         }
         call.place = call.place.wrapping_add(size_of::<*const i8>());
     }
+}
+
+/// One tap of four channels: the next run, weights at a0, sums in s2 to s5.
+macro_rules! tap {
+    ($run:literal, $weights:literal) => {
+        concat!(
+            "lw a1, ", $run, "(ra); add a1, a1, s1;",
+            tap!(@ $weights, 0, "s2", "s3"),
+            tap!(@ $weights, 2, "s4", "s5"),
+        )
+    };
+    (@ $weights:literal, $channel:literal, $a:literal, $b:literal) => {
+        concat!(
+            "lb t0, ", $channel, "(a1); lb t1, ", $weights, "+", $channel, "(a0);",
+            "lb t2, ", $channel, "+1(a1); lb t3, ", $weights, "+", $channel, "+1(a0);",
+            "mul t0, t0, t1; add ", $a, ", ", $a, ", t0; mul t2, t2, t3; add ", $b, ", ", $b, ", t2;",
+        )
+    };
+}
+
+/// Groups of four channels of a depthwise convolution; `call.place` is how far runs are moved on, `call.runs` are
+/// those of taps.
+///
+/// # Safety
+/// `call.groups` and the number of runs are not 0. Each group reads four elements of each run, from `place` plus
+/// four for each earlier group on, four weights for each run, and four elements of the table, and writes four
+/// of the output.
+#[unsafe(naked)]
+unsafe extern "C" fn depthwise_fours(call: *mut Call) {
+    naked_asm!(
+        extensions!(),
+        enter!(80),
+        "lw a0, 0(s11); lw s1, 48(s11); lw s10, 28(s11); lw a3, 8(s11);",
+        "lw s8, 12(s11); lw s9, 16(s11); lw a5, 32(s11); lw a6, 36(s11); lw a7, 40(s11);",
+        "2:",
+        "lw ra, 4(s11); li s2, 0; li s3, 0; li s4, 0; li s5, 0;",
+        // An odd number of taps, of 8 bytes each: a single one first.
+        "sub t0, a3, ra; andi t0, t0, 8; beqz t0, 3f;",
+        tap!(0, 0),
+        "addi a0, a0, 4; addi ra, ra, 8; beq ra, a3, 4f;",
+        "3:",
+        tap!(0, 0),
+        tap!(8, 4),
+        "addi a0, a0, 8; addi ra, ra, 16; bne ra, a3, 3b;",
+        "4:",
+        "addi s1, s1, 4; mv s7, a0;",
+        "sw s2, 0(sp); sw s3, 4(sp); sw s4, 8(sp); sw s5, 12(sp);",
+        "mv a0, sp; addi s0, sp, 16; mv a1, s8; mv a2, s9;",
+        "call {requantize};",
+        "mv s8, a1; mv s9, a2; mv a0, s7; addi s10, s10, -1; bnez s10, 2b;",
+        leave!(80),
+        ".option pop;",
+        requantize = sym requantize,
+    )
+}
+
+#[inline(always)]
+pub(super) fn depthwise(
+    taps: &Taps<'_, i8>,
+    at: usize,
+    weights: &[i8],
+    table: &[[[i32; 3]; FEWER]],
+    output: &mut [[i8; FEWER]],
+    finish: &Finish,
+) {
+    let (runs, count, shortest) = taps.parts();
+    let groups = output.len().min(table.len());
+    // `groups` elements of 48 bytes are there: four times as many do not overflow, and `count` is at most
+    // 25.
+    let channels = groups.wrapping_mul(FEWER);
+    let enough = shortest.checked_sub(channels).is_some_and(|most| at <= most);
+    let needed = channels.checked_mul(count);
+    if count == 0 || groups == 0 || !enough || needed.is_none_or(|all| weights.len() < all) {
+        return;
+    }
+    let first: *mut i8 = output.as_mut_ptr().cast();
+    let mut call = Call {
+        weights: weights.as_ptr(),
+        runs: runs.cast(),
+        runs_end: runs.wrapping_byte_add(count.wrapping_mul(8)).cast(),
+        table: table.as_ptr().cast(),
+        output: [first; PLACES],
+        groups,
+        odd: finish.odd,
+        min: finish.min,
+        max: finish.max,
+        carried: core::ptr::null_mut(),
+        place: at,
+        line_step: 0,
+        lines: 1,
+        longest: usize::MAX,
+    };
+    // SAFETY: `groups` and `count` are not 0. The runs of taps have their address first and are 8 bytes. Each has
+    // `at` plus four elements for each group, there are weights for all groups and taps, and table and output
+    // have `groups` elements of four channels.
+    unsafe { depthwise_fours(&raw mut call) };
 }
