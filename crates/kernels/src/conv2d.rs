@@ -1,7 +1,6 @@
 //! Two-dimensional convolution, grouped or not: TFLite CONV_2D.
 
 use crate::Window;
-use crate::arch::rv32;
 use crate::arch::v6m::{self, RUNS, Runs};
 use crate::chunks::Chunks;
 use crate::dot::{
@@ -125,7 +124,7 @@ fn conv2d_eights_i8(
 
 kernel! {
     /// As [`Conv2dI8`] of one group, columns side by side, weights and table as [`crate::arch::rv32`] takes them.
-    /// The window has at most [`rv32::RUNS`] taps, or at most [`threes::PATCH`] inputs in short rows.
+    /// The window has at most [`rv32::RUNS`] taps, or at most [`threes::PATCH`] inputs.
     conv2d_threes_i8 version 1
     params Conv2dThreesI8 {
         /// How the window slides.
@@ -161,15 +160,10 @@ fn conv2d_threes_i8(
     padding: &[i8],
     output: &mut [i8],
 ) {
-    let (table, _) = channels.as_chunks();
-    let shape = Shape::new(&p.window, p.in_channels, p.out_channels, 1);
-    let finish = rv32::Finish::new(p.output_zero_point, p.min, p.max);
-    let longest = p.longest as usize;
-    let layer = rv32::Layer { weights, table, channels: shape.out_channels, longest, finish };
-    if threes::gathers(&shape) {
-        shape.convolve_gathered(input, padding, output, &layer);
+    if threes::gathers(p) {
+        threes::convolve_gathered(p, input, weights, channels, padding, output);
     } else {
-        shape.convolve_threes(input, padding, output, &layer);
+        threes::convolve(p, input, weights, channels, padding, output);
     }
 }
 
@@ -503,6 +497,7 @@ impl<'a> Shape<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::rv32::RUNS as RUNS_OF_THREES;
     use crate::testing::{bytes, eights, interleave, naive_sum, requantize, shifts, tables, windows};
     use proptest::prelude::*;
     use std::vec;
@@ -585,9 +580,8 @@ mod tests {
                 kernel.run(&input, eight.get(1..).unwrap_or(&[]), &words, &[], &mut output);
             }
 
-            let shape = Shape::new(&window, channels as u32, outputs as u32, 1);
-            let gathered = threes::gathers(&shape);
-            if groups == 1 && window.dilation_width == 1 && (taps <= rv32::RUNS || gathered) {
+            let few = taps <= RUNS_OF_THREES || depth <= threes::PATCH;
+            if groups == 1 && window.dilation_width == 1 && few {
                 let (eight, words) = (eights(&rows, depth, 0), shifts(&any));
                 for longest in [0, 5] {
                     let kernel = Conv2dThreesI8 {

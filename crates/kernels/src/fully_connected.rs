@@ -136,24 +136,29 @@ fn fully_connected_threes_i8(
     let layer =
         rv32::Layer { weights, table, channels: outputs, longest: p.longest as usize, finish };
     let mut runs = rv32::Runs::<1>::new();
-    let mut places = PLACES;
-    while places > 0 {
-        let (taken, given) = (inputs.wrapping_mul(places), outputs.wrapping_mul(places));
-        if input.len() < taken || output.len() < given {
-            places = places.wrapping_sub(1);
-            continue;
+    loop {
+        // As many rows as there are, up to three.
+        let (mut places, mut taken, mut given) = (0, 0usize, 0usize);
+        while places < PLACES {
+            let (more, more_given) = (taken.wrapping_add(inputs), given.wrapping_add(outputs));
+            if input.len() < more || output.len() < more_given {
+                break;
+            }
+            (places, taken, given) = (places.wrapping_add(1), more, more_given);
         }
         let (rows, later) = input.split_at_checked(taken).unwrap_or_default();
         input = later;
         let (out, later) =
             core::mem::take(&mut output).split_at_mut_checked(given).unwrap_or_default();
         output = later;
-        let row = |index: usize| {
-            let at = inputs.wrapping_mul(index.min(places.wrapping_sub(1)));
-            rows.get(at..at.wrapping_add(inputs)).unwrap_or(&[])
-        };
+        if out.is_empty() {
+            return;
+        }
+        // A row that is missing is the last one.
+        let second = if places > 1 { rows.get(inputs..).unwrap_or(&[]) } else { rows };
+        let third = if places > 2 { second.get(inputs..).unwrap_or(&[]) } else { second };
         runs.clear();
-        runs.push([row(0), row(1), row(2)], inputs);
+        runs.push([rows, second, third], inputs);
         rv32::outputs(&layer, &runs, Lines::ONE, out);
     }
 }

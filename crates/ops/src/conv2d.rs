@@ -11,7 +11,7 @@ use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::arch::{rv32, v6m};
-use kinglet_kernels::conv2d::threes::{PATCH, SHORT};
+use kinglet_kernels::conv2d::threes::PATCH;
 use kinglet_kernels::dot::PAIRS_PATCH;
 use kinglet_kernels::{Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Conv2dThreesI8, Window};
 use std::sync::Arc;
@@ -360,7 +360,7 @@ pub(crate) fn lower_i8(
     let few_runs =
         adjacent && (window.height as usize).saturating_mul(runs_a_row) <= v6m::RUNS;
     let holds_zero = min <= output_zero_point && output_zero_point <= max;
-    let threes = if adjacent && holds_zero { threes(&window, in_channels, rows, depth) } else { None };
+    let threes = if adjacent && holds_zero { threes(&window, rows, depth) } else { None };
     let inputs = Inputs { whole_blocks, few_runs, threes };
     let (layout, weights) =
         pack::weights_i8(cx, channels, rows, depth, outputs / groups_len, inputs);
@@ -397,11 +397,10 @@ pub(crate) fn lower_i8(
 }
 
 /// For how many neighboring inputs three places can be computed at once, if they can.
-fn threes(window: &Window, in_channels: u32, rows: &[i8], depth: usize) -> Option<u32> {
-    let short = window.width.saturating_mul(in_channels) < SHORT as u32;
+fn threes(window: &Window, rows: &[i8], depth: usize) -> Option<u32> {
     // At a border each tap may be a run of its own, unless all are gathered.
     let few = window.height.saturating_mul(window.width) <= rv32::RUNS as u32;
-    if !few && !(short && depth <= PATCH) {
+    if !few && depth > PATCH {
         return None;
     }
     let one = (window.out_height, window.out_width) == (1, 1);

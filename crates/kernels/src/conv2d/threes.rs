@@ -1,15 +1,12 @@
 //! The walk over output places that takes three of them at once.
 
-use super::Shape;
+use super::{Conv2dThreesI8, Shape};
 use crate::Window;
-use crate::arch::rv32::{self, Layer, Lines, PLACES, RUNS, Runs};
+use crate::arch::rv32::{self, Finish, Layer, Lines, PLACES, RUNS, Runs};
 use crate::chunks::Chunks;
 
-/// Inputs of one output place that are gathered when its rows are short.
+/// Inputs of one output place that are gathered when they may be more than [`RUNS`].
 pub const PATCH: usize = 80;
-
-/// Rows of a window that are shorter are gathered.
-pub const SHORT: usize = 16;
 
 /// One output place: its column, and the first row and column of its window, wrapped when they are in the
 /// padding.
@@ -39,63 +36,82 @@ impl Place {
     }
 }
 
-/// Whether the inputs of a place are gathered where they are not the same in each row.
+/// Whether the inputs of a place are gathered where they are not the same in each row: there are more taps
+/// than may be runs.
 #[inline(always)]
-pub(super) fn gathers(shape: &Shape<'_>) -> bool {
-    shape.depth <= PATCH && (shape.window.width as usize).wrapping_mul(shape.in_channels) < SHORT
+pub(super) fn gathers(p: &Conv2dThreesI8) -> bool {
+    p.window.height.wrapping_mul(p.window.width) as usize > RUNS
+}
+
+/// What is the same for all places.
+#[inline(always)]
+fn layer<'a>(p: &Conv2dThreesI8, weights: &'a [i8], channels: &'a [i32]) -> Layer<'a> {
+    Layer {
+        weights,
+        table: channels.as_chunks().0,
+        channels: (p.out_channels as usize).max(1),
+        longest: p.longest as usize,
+        finish: Finish::new(p.output_zero_point, p.min, p.max),
+    }
+}
+
+/// Computes three places at a time; the inputs of places near the border are a few runs.
+#[inline(never)]
+pub(super) fn convolve(
+    p: &Conv2dThreesI8,
+    input: &[i8],
+    weights: &[i8],
+    channels: &[i32],
+    padding: &[i8],
+    output: &mut [i8],
+) {
+    let layer = layer(p, weights, channels);
+    let shape = Shape::new(&p.window, p.in_channels, p.out_channels, 1);
+    let mut runs = Runs::<RUNS>::new();
+    shape.each_three(input, output, |threes, beside, within, image, out| {
+        let lines = if within {
+            shape.whole_lines(threes, image, &mut runs)
+        } else {
+            shape.find_threes(threes, beside, image, padding, &mut runs);
+            Lines::ONE
+        };
+        rv32::outputs(&layer, &runs, lines, out);
+    });
+}
+
+/// As [`convolve`]; the inputs of places near the border are gathered.
+#[inline(never)]
+pub(super) fn convolve_gathered(
+    p: &Conv2dThreesI8,
+    input: &[i8],
+    weights: &[i8],
+    channels: &[i32],
+    padding: &[i8],
+    output: &mut [i8],
+) {
+    let layer = layer(p, weights, channels);
+    let shape = Shape::new(&p.window, p.in_channels, p.out_channels, 1);
+    // Going through a row costs for each eight channels what gathering a few inputs does.
+    let rows = (shape.window.height as usize).wrapping_mul(shape.out_channels);
+    let all = rows >= shape.depth.wrapping_mul(4);
+    let mut patches = [[0; PATCH]; PLACES];
+    shape.each_three(input, output, |threes, _, within, image, out| {
+        let mut runs = Runs::<1>::new();
+        let lines = if within && !all {
+            shape.whole_lines(threes, image, &mut runs)
+        } else {
+            for (place, patch) in threes.into_iter().zip(&mut patches) {
+                let patch = patch.get_mut(..shape.depth).unwrap_or(&mut []);
+                shape.gather_columns(place, image, padding, patch);
+            }
+            runs.push(patches.each_ref().map(|patch| patch.as_slice()), shape.depth);
+            Lines::ONE
+        };
+        rv32::outputs(&layer, &runs, lines, out);
+    });
 }
 
 impl Shape<'_> {
-    /// As [`Shape::convolve`], for one group, three places at a time; the inputs of places near the border are a
-    /// few runs.
-    #[inline(never)]
-    pub(super) fn convolve_threes(
-        &self,
-        input: &[i8],
-        padding: &[i8],
-        output: &mut [i8],
-        layer: &Layer<'_>,
-    ) {
-        let mut runs = Runs::<RUNS>::new();
-        self.each_three(input, output, |threes, beside, within, image, out| {
-            let lines = if within {
-                self.whole_lines(threes, image, &mut runs)
-            } else {
-                self.find_threes(threes, beside, image, padding, &mut runs);
-                Lines::ONE
-            };
-            rv32::outputs(layer, &runs, lines, out);
-        });
-    }
-
-    /// As [`Shape::convolve_threes`], where the inputs of places near the border are gathered.
-    #[inline(never)]
-    pub(super) fn convolve_gathered(
-        &self,
-        input: &[i8],
-        padding: &[i8],
-        output: &mut [i8],
-        layer: &Layer<'_>,
-    ) {
-        // Going through a row costs for each eight channels what gathering a few inputs does.
-        let rows = (self.window.height as usize).wrapping_mul(self.out_channels);
-        let all = rows >= self.depth.wrapping_mul(4);
-        let mut patches = [[0; PATCH]; PLACES];
-        self.each_three(input, output, |threes, _, within, image, out| {
-            let mut runs = Runs::<1>::new();
-            let lines = if within && !all {
-                self.whole_lines(threes, image, &mut runs)
-            } else {
-                for (place, patch) in threes.into_iter().zip(&mut patches) {
-                    self.gather_columns(place, image, padding, patch);
-                }
-                runs.push(patches.each_ref().map(|patch| patch.as_slice()), self.depth);
-                Lines::ONE
-            };
-            rv32::outputs(layer, &runs, lines, out);
-        });
-    }
-
     /// Hands out places three by three, with their outputs: fewer at the end, where the last one stands for those
     /// that are missing. Whether they are in one row with all columns in the input, and with all rows as well.
     #[inline(always)]
@@ -213,43 +229,34 @@ impl Shape<'_> {
     #[inline(never)]
     fn gather_columns(&self, place: Place, image: &[i8], padding: &[i8], patch: &mut [i8]) {
         let window = self.window;
-        // Columns before the input, in it and behind it. A window beyond its right edge is all before it.
-        let before = if place.column < window.in_width {
-            0
-        } else {
-            0u32.wrapping_sub(place.column).min(window.width)
+        // Rows and columns before the input, and in it.
+        let clip = |first: u32, taps: u32, inputs: u32| {
+            let before = if first < inputs { 0 } else { 0u32.wrapping_sub(first).min(taps) };
+            let room = inputs.saturating_sub(first.wrapping_add(before));
+            (before, taps.wrapping_sub(before).min(room))
         };
-        let inside = window
-            .width
-            .wrapping_sub(before)
-            .min(window.in_width.saturating_sub(place.column.wrapping_add(before)));
-        let (row_len, before_len) = (self.columns(window.width), self.columns(before));
-        let inside_len = self.columns(inside);
+        let (before, inside) = clip(place.column, window.width, window.in_width);
+        let row_len = self.columns(window.width);
         let line_len = self.columns(window.in_width);
+        let (before_len, inside_len) = (self.columns(before), self.columns(inside));
         let start = self.columns(place.column.wrapping_add(before));
+        if inside < window.width || !window.has_rows(place.row) {
+            let zero = padding.first().copied().unwrap_or(0);
+            for to in patch.iter_mut() {
+                *to = zero;
+            }
+        }
         let mut row = place.row;
-        for to in patch.whole_chunks_mut(row_len).take(window.height as usize) {
-            let at = (row as usize).wrapping_mul(line_len).wrapping_add(start);
-            let values = match image.get(at..at.wrapping_add(inside_len)) {
-                Some(values) if row < window.in_height => values,
-                _ => padding,
-            };
+        for to in patch.whole_chunks_mut(row_len) {
+            if row < window.in_height {
+                let at = (row as usize).wrapping_mul(line_len).wrapping_add(start);
+                let to = to.get_mut(before_len..before_len.wrapping_add(inside_len));
+                let values = image.get(at..at.wrapping_add(inside_len));
+                if let (Some(to), Some(values)) = (to, values) {
+                    copy(to, values);
+                }
+            }
             row = row.wrapping_add(window.dilation_height);
-            if values.len() >= row_len {
-                copy(to, values);
-                continue;
-            }
-            let mut padding = padding.iter();
-            let mut to = to.iter_mut();
-            for (to, &value) in to.by_ref().take(before_len).zip(padding.by_ref()) {
-                *to = value;
-            }
-            for (to, &value) in to.by_ref().take(inside_len).zip(values) {
-                *to = value;
-            }
-            for (to, &value) in to.zip(padding) {
-                *to = value;
-            }
         }
     }
 }

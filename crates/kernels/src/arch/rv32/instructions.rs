@@ -628,22 +628,39 @@ macro_rules! tap {
     };
 }
 
-/// Groups of four channels of a depthwise convolution; `call.place` is how far runs are moved on, `call.runs` are
-/// those of taps.
+/// What [`depthwise_fours`] takes: it keeps all of it in registers.
+#[repr(C)]
+struct TapsCall {
+    weights: *const i8,
+    /// Those of taps: each an address and a length.
+    runs: *const (),
+    runs_end: *const (),
+    table: *const [[i32; 3]; FEWER],
+    output: *mut [i8; FEWER],
+    /// How far runs are moved on.
+    at: usize,
+    groups: usize,
+    odd: i32,
+    min: i32,
+    max: i32,
+}
+
+/// Groups of four channels of a depthwise convolution.
 ///
 /// # Safety
-/// `call.groups` and the number of runs are not 0. Each group reads four elements of each run, from `place` plus
+/// `call.groups` and the number of runs are not 0. Each group reads four elements of each run, from `at` plus
 /// four for each earlier group on, four weights for each run, and four elements of the table, and writes four
 /// of the output.
 #[unsafe(naked)]
-unsafe extern "C" fn depthwise_fours(call: *mut Call) {
+unsafe extern "C" fn depthwise_fours(call: *const TapsCall) {
     naked_asm!(
         extensions!(),
-        enter!(80),
-        "lw a0, 0(s11); lw s1, 48(s11); lw s10, 28(s11); lw a3, 8(s11);",
-        "lw s8, 12(s11); lw s9, 16(s11); lw a5, 32(s11); lw a6, 36(s11); lw a7, 40(s11);",
+        "addi sp, sp, -64; sw ra, 60(sp); sw s0, 56(sp); sw s1, 52(sp); sw s2, 48(sp); sw s3, 44(sp);",
+        "sw s4, 40(sp); sw s5, 36(sp); sw s6, 32(sp); sw s7, 28(sp); sw s8, 24(sp); sw s9, 20(sp); sw s10, 16(sp);",
+        "lw s6, 4(a0); lw a3, 8(a0); lw s8, 12(a0); lw s9, 16(a0); lw s1, 20(a0); lw s10, 24(a0);",
+        "lw a5, 28(a0); lw a6, 32(a0); lw a7, 36(a0); lw a0, 0(a0);",
         "2:",
-        "lw ra, 4(s11); li s2, 0; li s3, 0; li s4, 0; li s5, 0;",
+        "mv ra, s6; li s2, 0; li s3, 0; li s4, 0; li s5, 0;",
         // An odd number of taps, of 8 bytes each: a single one first.
         "sub t0, a3, ra; andi t0, t0, 8; beqz t0, 3f;",
         tap!(0, 0),
@@ -658,7 +675,9 @@ unsafe extern "C" fn depthwise_fours(call: *mut Call) {
         "mv a0, sp; addi s0, sp, 16; mv a1, s8; mv a2, s9;",
         "call {requantize};",
         "mv s8, a1; mv s9, a2; mv a0, s7; addi s10, s10, -1; bnez s10, 2b;",
-        leave!(80),
+        "lw ra, 60(sp); lw s0, 56(sp); lw s1, 52(sp); lw s2, 48(sp); lw s3, 44(sp);",
+        "lw s4, 40(sp); lw s5, 36(sp); lw s6, 32(sp); lw s7, 28(sp); lw s8, 24(sp); lw s9, 20(sp); lw s10, 16(sp);",
+        "addi sp, sp, 64; ret;",
         ".option pop;",
         requantize = sym requantize,
     )
@@ -683,25 +702,20 @@ pub(super) fn depthwise(
     if count == 0 || groups == 0 || !enough || needed.is_none_or(|all| weights.len() < all) {
         return;
     }
-    let first: *mut i8 = output.as_mut_ptr().cast();
-    let mut call = Call {
+    let call = TapsCall {
         weights: weights.as_ptr(),
-        runs: runs.cast(),
-        runs_end: runs.wrapping_byte_add(count.wrapping_mul(8)).cast(),
-        table: table.as_ptr().cast(),
-        output: [first; PLACES],
+        runs,
+        runs_end: runs.wrapping_byte_add(count.wrapping_mul(8)),
+        table: table.as_ptr(),
+        output: output.as_mut_ptr(),
+        at,
         groups,
         odd: finish.odd,
         min: finish.min,
         max: finish.max,
-        carried: core::ptr::null_mut(),
-        place: at,
-        line_step: 0,
-        lines: 1,
-        longest: usize::MAX,
     };
     // SAFETY: `groups` and `count` are not 0. The runs of taps have their address first and are 8 bytes. Each has
     // `at` plus four elements for each group, there are weights for all groups and taps, and table and output
     // have `groups` elements of four channels.
-    unsafe { depthwise_fours(&raw mut call) };
+    unsafe { depthwise_fours(&raw const call) };
 }
