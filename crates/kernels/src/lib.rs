@@ -52,6 +52,7 @@ macro_rules! kernels {
             ("arch/dsp.rs", include_str!("arch/dsp.rs")),
             ("arch/mod.rs", include_str!("arch/mod.rs")),
             ("arch/rv32.rs", include_str!("arch/rv32.rs")),
+            ("arch/rv32/copy.rs", include_str!("arch/rv32/copy.rs")),
             ("arch/rv32/instructions.rs", include_str!("arch/rv32/instructions.rs")),
             ("arch/rv32/sliding.rs", include_str!("arch/rv32/sliding.rs")),
             ("arch/taps.rs", include_str!("arch/taps.rs")),

@@ -211,6 +211,8 @@ fn write(output: &mut [i8], values: &[i8]) {
     }
 }
 
+#[cfg(all(target_arch = "riscv32", feature = "rv32"))]
+pub mod copy;
 pub mod sliding;
 
 #[cfg(all(target_arch = "riscv32", feature = "rv32"))]

@@ -4,6 +4,7 @@ use super::{Conv2dThreesI8, Shape};
 use crate::Window;
 use crate::arch::rv32::{self, Finish, Layer, Lines, PLACES, RUNS, Runs};
 use crate::chunks::Chunks;
+use crate::copy::copy_words;
 
 /// Inputs of one output place that are gathered when they may be more than [`RUNS`].
 pub const PATCH: usize = 80;
@@ -253,7 +254,7 @@ impl Shape<'_> {
                 let to = to.get_mut(before_len..before_len.wrapping_add(inside_len));
                 let values = image.get(at..at.wrapping_add(inside_len));
                 if let (Some(to), Some(values)) = (to, values) {
-                    copy(to, values);
+                    copy_words(view(values), view_mut(to));
                 }
             }
             row = row.wrapping_add(window.dilation_height);
@@ -261,17 +262,14 @@ impl Shape<'_> {
     }
 }
 
-/// Copies as many as there is place for. No `copy_from_slice`: the runs are short, and a general `memcpy` is larger
-/// than this kernel.
+/// As bytes without a sign.
 #[inline(always)]
-fn copy(to: &mut [i8], from: &[i8]) {
-    let (to_fours, to_rest) = to.as_chunks_mut::<4>();
-    let (from_fours, _) = from.as_chunks::<4>();
-    for (to, from) in to_fours.iter_mut().zip(from_fours) {
-        *to = *from;
-    }
-    let done = to_fours.len().wrapping_mul(4);
-    for (to, from) in to_rest.iter_mut().zip(from.get(done..).unwrap_or(&[])) {
-        *to = *from;
-    }
+fn view(values: &[i8]) -> &[u8] {
+    bytemuck::try_cast_slice(values).unwrap_or(&[])
+}
+
+/// As [`view`], to write.
+#[inline(always)]
+fn view_mut(values: &mut [i8]) -> &mut [u8] {
+    bytemuck::try_cast_slice_mut(values).unwrap_or(&mut [])
 }
