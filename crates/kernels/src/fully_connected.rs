@@ -135,6 +135,8 @@ fn fully_connected_threes_i8(
     let finish = rv32::Finish::new(p.output_zero_point, p.min, p.max);
     let layer =
         rv32::Layer { weights, table, channels: outputs, longest: p.longest as usize, finish };
+    #[cfg(all(target_arch = "riscv32", feature = "rv32"))]
+    six_rows(&layer, inputs, &mut input, &mut output);
     let mut runs = rv32::Runs::<1>::new();
     loop {
         // As many rows as there are, up to three.
@@ -160,6 +162,22 @@ fn fully_connected_threes_i8(
         runs.clear();
         runs.push([rows, second, third], inputs);
         rv32::outputs(&layer, &runs, Lines::ONE, out);
+    }
+}
+
+/// Computes rows six at a time and cuts them off, while that many are there and the outputs of later rows have room
+/// for what is kept in between.
+#[cfg(all(target_arch = "riscv32", feature = "rv32"))]
+#[inline(always)]
+fn six_rows(layer: &rv32::Layer<'_>, inputs: usize, input: &mut &[i8], output: &mut &mut [i8]) {
+    use rv32::sixes::{self, ROWS};
+    let (taken, given) = (inputs.wrapping_mul(ROWS), layer.channels.wrapping_mul(ROWS));
+    while let Some((rows, later)) = input.split_at_checked(taken) {
+        if !sixes::outputs(layer, rows, inputs, output) {
+            return;
+        }
+        let (_, rest) = core::mem::take(output).split_at_mut_checked(given).unwrap_or_default();
+        (*input, *output) = (later, rest);
     }
 }
 

@@ -54,6 +54,7 @@ macro_rules! kernels {
             ("arch/rv32.rs", include_str!("arch/rv32.rs")),
             ("arch/rv32/copy.rs", include_str!("arch/rv32/copy.rs")),
             ("arch/rv32/instructions.rs", include_str!("arch/rv32/instructions.rs")),
+            ("arch/rv32/sixes.rs", include_str!("arch/rv32/sixes.rs")),
             ("arch/rv32/sliding.rs", include_str!("arch/rv32/sliding.rs")),
             ("arch/taps.rs", include_str!("arch/taps.rs")),
             ("arch/v6m.rs", include_str!("arch/v6m.rs")),

@@ -213,6 +213,8 @@ fn write(output: &mut [i8], values: &[i8]) {
 
 #[cfg(all(target_arch = "riscv32", feature = "rv32"))]
 pub mod copy;
+#[cfg(all(target_arch = "riscv32", feature = "rv32"))]
+pub mod sixes;
 pub mod sliding;
 
 #[cfg(all(target_arch = "riscv32", feature = "rv32"))]

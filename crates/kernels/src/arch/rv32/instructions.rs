@@ -111,8 +111,6 @@ macro_rules! leave {
     };
 }
 
-pub(super) use {enter, extensions, leave};
-
 /// One input of three places, at a1 to a3, times the weights of eight channels, at a0, all moved by constants;
 /// sums in s2 to s9 and in a4 to a7, t3 to t6.
 macro_rules! three {
@@ -281,6 +279,8 @@ macro_rules! zero {
          li a4, 0; li a5, 0; li a6, 0; li a7, 0; li t3, 0; li t4, 0; li t5, 0; li t6, 0;"
     };
 }
+
+pub(super) use {channel, enter, extensions, finish, leave, product, separate, zero};
 
 /// Groups of eight channels of three places.
 ///
