@@ -103,6 +103,43 @@ fn fully_connected_eights_i8(
 }
 
 kernel! {
+    /// As [`FullyConnectedThreesI8`], row by row: for layers that have one.
+    fully_connected_row_i8 version 1
+    params FullyConnectedRowI8 {
+        /// Elements of one input row.
+        inputs: u32,
+        /// Elements of one output row.
+        outputs: u32,
+        /// Zero point of the output, in the range of outputs.
+        output_zero_point: i32,
+        /// Least output, the fused activation's or the type's.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+    }
+    operands (input input: i8, constant weights: i8, constant channels: i32, output output: i8)
+}
+
+#[inline(always)]
+fn fully_connected_row_i8(
+    p: &FullyConnectedRowI8,
+    mut input: &[i8],
+    weights: &[i8],
+    channels: &[i32],
+    output: &mut [i8],
+) {
+    let (table, _) = channels.as_chunks();
+    let channels = (p.outputs as usize).max(1);
+    let finish = rv32::Finish::new(p.output_zero_point, p.min, p.max);
+    let layer = rv32::Layer { weights, table, channels, longest: 0, finish };
+    for out in output.whole_chunks_mut(channels) {
+        let Some((row, later)) = input.split_at_checked(p.inputs as usize) else { return };
+        input = later;
+        rv32::row(&layer, row, out);
+    }
+}
+
+kernel! {
     /// As [`FullyConnectedI8`], weights and table as [`crate::arch::rv32`] takes them.
     fully_connected_threes_i8 version 1
     params FullyConnectedThreesI8 {
@@ -279,6 +316,10 @@ mod tests {
                     .run(&input, &packed, &words, &mut output);
                     prop_assert_eq!(&output, &expected);
                 }
+                output.fill(0);
+                FullyConnectedRowI8 { inputs, outputs, output_zero_point: 3, min, max }
+                    .run(&input, &packed, &words, &mut output);
+                prop_assert_eq!(&output, &expected);
             }
         }
     }

@@ -104,7 +104,7 @@ kernels! {
     fill: FillI16, FillI32, FillI64, FillU8;
     resize_nearest: ResizeNearestBytes;
     fully_connected: FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8,
-        FullyConnectedPairsI8, FullyConnectedThreesI8;
+        FullyConnectedPairsI8, FullyConnectedRowI8, FullyConnectedThreesI8;
     conv2d: Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Conv2dThreesI8;
     depthwise_conv2d: DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8,
         DepthwiseConv2dShiftI8, DepthwiseConv2dSlidingI8;

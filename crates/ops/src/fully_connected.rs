@@ -8,7 +8,7 @@ use crate::pack::{self, Channels, Inputs, Layout};
 use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
 use crate::reference;
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
-use kinglet_kernels::{FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8, FullyConnectedPairsI8, FullyConnectedThreesI8};
+use kinglet_kernels::{FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8, FullyConnectedPairsI8, FullyConnectedRowI8, FullyConnectedThreesI8};
 use std::sync::Arc;
 
 operator! {
@@ -233,6 +233,9 @@ pub(crate) fn lower_rows_i8(
         }
         Layout::Eights => {
             cx.call(FullyConnectedEightsI8 { inputs, outputs, output_zero_point, min, max }, &args);
+        }
+        Layout::Threes(_) if one => {
+            cx.call(FullyConnectedRowI8 { inputs, outputs, output_zero_point, min, max }, &args);
         }
         Layout::Threes(longest) => cx.call(
             FullyConnectedThreesI8 { inputs, outputs, output_zero_point, min, max, longest },

@@ -172,7 +172,24 @@ pub fn outputs<const N: usize>(
     lines: Lines,
     output: &mut [i8],
 ) {
-    let Some(runs) = runs.lines(lines) else { return };
+    if let Some(runs) = runs.lines(lines) {
+        outputs_of(layer, runs, output, false);
+    }
+}
+
+/// As [`outputs`], for one place, where more of them do not come up.
+#[inline(always)]
+pub fn row(layer: &Layer<'_>, inputs: &[i8], output: &mut [i8]) {
+    let mut runs = Runs::<1>::new();
+    runs.push([inputs; PLACES], inputs.len());
+    if let Some(runs) = runs.lines(Lines::ONE) {
+        outputs_of(layer, runs, output, true);
+    }
+}
+
+/// Inlined, so that what computes several places is not linked where there is `one`.
+#[inline(always)]
+fn outputs_of(layer: &Layer<'_>, runs: Moved<'_>, output: &mut [i8], one: bool) {
     let all = padded(layer.channels);
     let needed = runs.depth.checked_mul(all);
     let enough = needed.is_some_and(|needed| needed <= layer.weights.len());
@@ -180,9 +197,9 @@ pub fn outputs<const N: usize>(
         return;
     }
     #[cfg(all(target_arch = "riscv32", feature = "rv32"))]
-    instructions::outputs(layer, runs, output);
+    instructions::outputs(layer, runs, output, one);
     #[cfg(not(all(target_arch = "riscv32", feature = "rv32")))]
-    twin::outputs(layer, runs, output);
+    twin::outputs(layer, runs, output, one);
 }
 
 /// Computes four output channels of a depthwise convolution for each element of `output`: the products of
@@ -266,8 +283,9 @@ mod twin {
     }
 
     /// See [`super::outputs`].
-    pub(super) fn outputs(layer: &Layer<'_>, runs: Moved<'_>, output: &mut [i8]) {
+    pub(super) fn outputs(layer: &Layer<'_>, runs: Moved<'_>, output: &mut [i8], one: bool) {
         let places = output.len().checked_div(layer.channels).unwrap_or(0).min(PLACES);
+        let places = if one { 1 } else { places };
         let (mut weights, mut table) = (layer.weights, layer.table);
         let (mut a, later) = output.split_at_mut_checked(layer.channels).unwrap_or_default();
         let (mut b, mut c) = later.split_at_mut_checked(layer.channels).unwrap_or_default();

@@ -523,11 +523,12 @@ unsafe extern "C" fn fours(call: *mut Call) {
 }
 
 #[inline(always)]
-pub(super) fn outputs(layer: &Layer<'_>, runs: Moved<'_>, output: &mut [i8]) {
+pub(super) fn outputs(layer: &Layer<'_>, runs: Moved<'_>, output: &mut [i8], one: bool) {
     let range = runs.runs.as_ptr_range();
     let channels = layer.channels;
     let places: usize = match output.len().checked_sub(channels) {
         Some(0) => 1,
+        _ if one => return,
         Some(more) if more == channels => 2,
         Some(more) if more == channels.wrapping_mul(2) => 3,
         _ => return,
