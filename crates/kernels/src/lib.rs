@@ -54,6 +54,7 @@ macro_rules! kernels {
             ("arch/rv32.rs", include_str!("arch/rv32.rs")),
             ("arch/rv32/copy.rs", include_str!("arch/rv32/copy.rs")),
             ("arch/rv32/instructions.rs", include_str!("arch/rv32/instructions.rs")),
+            ("arch/rv32/ones.rs", include_str!("arch/rv32/ones.rs")),
             ("arch/rv32/sixes.rs", include_str!("arch/rv32/sixes.rs")),
             ("arch/rv32/sliding.rs", include_str!("arch/rv32/sliding.rs")),
             ("arch/taps.rs", include_str!("arch/taps.rs")),

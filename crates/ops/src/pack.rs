@@ -285,9 +285,11 @@ fn shift_entry(start: i32, most: u64, multiplier: i32, shift: i32) -> Option<[i3
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kinglet_kernels::arch::rv32::RUNS;
+    use kinglet_kernels::conv2d::threes::PATCH;
     use kinglet_kernels::dot::PAIRS_PATCH;
     use kinglet_kernels::{
-        Conv2dI8, Conv2dPairsI8, FullyConnectedI8, FullyConnectedPairsI8, Window,
+        Conv2dI8, Conv2dPairsI8, Conv2dThreesI8, FullyConnectedI8, FullyConnectedPairsI8, Window,
     };
     use proptest::prelude::*;
 
@@ -378,6 +380,21 @@ mod tests {
                 .run(&input, &packed, &table.words, &padding, &mut paired);
             prop_assert_eq!(&paired, &plain);
 
+            let few = depth <= PATCH || height * width <= RUNS as u32;
+            let holds_zero = min <= output_zero_point && output_zero_point <= max;
+            if groups == 1 && dilation_width == 1 && few && holds_zero {
+                let mut words = table.shifts.clone().unwrap();
+                words.resize(padded(outputs) * 3, 1);
+                let packed = eights(&rows, depth, 0);
+                for longest in [longest(&rows, depth).unwrap(), 7] {
+                    Conv2dThreesI8 {
+                        window, in_channels, out_channels, output_zero_point, min, max, longest,
+                    }
+                    .run(&input, &packed, &words, &padding, &mut paired);
+                    prop_assert_eq!(&paired, &plain);
+                }
+            }
+
             // Fewer elements than the shape says: no panic.
             let kernel = Conv2dPairsI8 {
                 window, in_channels, out_channels, groups, output_zero_point, min, max,
@@ -398,6 +415,17 @@ mod tests {
                 .run(&input, &packed, &table.words, &mut paired);
             prop_assert_eq!(&paired, &plain);
         }
+    }
+
+    #[test]
+    fn sums_of_three_places_have_room_over_so_many_inputs() {
+        assert_eq!(longest(&[127; 640], 64), Some(0));
+        assert_eq!(longest(&[127; 650], 65), Some(64));
+        assert_eq!(longest(&[-128; 64], 64), Some(48));
+        assert_eq!(longest(&[20; 1000], 1000), Some(256));
+        let mut rows = [1; 2000];
+        rows[900..1000].fill(127);
+        assert_eq!(longest(&rows, 1000), Some(64));
     }
 
     #[test]

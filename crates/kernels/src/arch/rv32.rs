@@ -217,7 +217,7 @@ pub fn depthwise(
     zero_point: i32,
 ) {
     let finish = Finish::new(zero_point, -128, 127);
-    instructions::depthwise(taps, at, weights, table, output, &finish);
+    ones::depthwise(taps, at, weights, table, output, &finish);
 }
 
 /// Writes what there is place for.
@@ -230,6 +230,8 @@ fn write(output: &mut [i8], values: &[i8]) {
 
 #[cfg(all(target_arch = "riscv32", feature = "rv32"))]
 pub mod copy;
+#[cfg(all(target_arch = "riscv32", feature = "rv32"))]
+mod ones;
 #[cfg(all(target_arch = "riscv32", feature = "rv32"))]
 pub mod sixes;
 pub mod sliding;
@@ -245,14 +247,14 @@ mod twin {
 
     /// Three inputs, or the sums of three places, in two words.
     #[inline(always)]
-    fn join([a, b, c]: [i32; PLACES]) -> [i32; 2] {
+    pub(super) fn join([a, b, c]: [i32; PLACES]) -> [i32; 2] {
         [a.wrapping_add(b << 21), c.wrapping_add(b << 11)]
     }
 
     /// The sums of three places, each between -2^20 and 2^20: of the middle one the lower eleven bits are in
     /// one word and the others in the other.
     #[inline(always)]
-    fn separate([first, second]: [i32; 2]) -> [i32; PLACES] {
+    pub(super) fn separate([first, second]: [i32; 2]) -> [i32; PLACES] {
         let a = first << 11 >> 11;
         let low = first.wrapping_sub(a).cast_unsigned();
         let second = second.wrapping_sub((low >> 10).cast_signed());
@@ -391,5 +393,65 @@ impl<'a> Moved<'a> {
                 })
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::twin::{finished, join, separate};
+    use super::{Finish, MOST};
+    use crate::testing::requantize;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_greatest_sums_come_apart() {
+        let most = MOST.cast_signed() * 128;
+        let ends =
+            [-most - 128, -most, -2049, -2048, -1024, -1, 0, 1, 1023, 1024, 2047, 2048, most];
+        for a in ends {
+            for b in ends {
+                for c in ends {
+                    // Sums are joined as inputs are: both are linear.
+                    assert_eq!(separate(join([a, b, c])), [a, b, c]);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn both_roundings_at_once(
+            sum in -(1i32 << 28)..1 << 28,
+            bias in -(1i32 << 28) + 1..1 << 28,
+            multiplier in (1i32 << 30)..=i32::MAX,
+            right in 1i32..=21,
+            zero_point in -128i32..128,
+            (below, above) in (0i32..256, 0i32..256),
+        ) {
+            let (min, max) = ((zero_point - below).max(-128), (zero_point + above).min(127));
+            let finish = Finish::new(zero_point, min, max);
+            let expected = requantize(sum, &[bias, multiplier, -right], zero_point, min, max);
+            prop_assert_eq!(finished(sum, [bias, multiplier, right], &finish), expected);
+            // Near a tie, of the first rounding and of the second.
+            let near = i64::from(sum >> 20) << (30 + right);
+            let near = (near / i64::from(multiplier)).clamp(-(1 << 28), 1 << 28) as i32;
+            for sum in near - 1..=near + 1 {
+                let expected = requantize(sum, &[0, multiplier, -right], zero_point, min, max);
+                prop_assert_eq!(finished(sum, [0, multiplier, right], &finish), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn ties_go_away_from_zero() {
+        for right in 1..=21 {
+            for half in [-5i32, -3, -1, 1, 3, 5] {
+                // Half of `half` times 2^31 divided by the multiplier.
+                let sum = half << right >> 1 << 1;
+                let words = [0, 1 << 30, right];
+                let expected = requantize(sum, &[0, 1 << 30, -right], 3, -128, 127);
+                assert_eq!(finished(sum, words, &Finish::new(3, -128, 127)), expected);
+            }
+        }
     }
 }
