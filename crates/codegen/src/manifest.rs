@@ -21,6 +21,7 @@ pub(crate) fn model(program: &Program, options: &Options) -> String {
     let features = match (program.target.isa, program.target.vector) {
         (_, Vector::Dsp) => ", features = [\"dsp\"]",
         (Isa::Armv6m, _) => ", features = [\"v6m\"]",
+        (Isa::Rv32imc, _) => ", features = [\"rv32\"]",
         _ => "",
     };
     let kernels = format!("{{ {source}{features} }}");
@@ -60,7 +61,7 @@ pub(crate) fn kernels(tool_version: &str) -> String {
         "# The kernels of Kinglet {tool_version}, as the tool carries them.\n# SHA-256 of the sources: {digest}\n\
          [package]\nname = \"kinglet-kernels\"\nversion = \"{tool_version}\"\nedition = \"2024\"\n\
          license = \"MIT OR Apache-2.0\"\npublish = false\n\n\
-         [features]\ndsp = []\nreflect = []\nv6m = []\n\n\
+         [features]\ndsp = []\nreflect = []\nrv32 = []\nv6m = []\n\n\
          [dependencies]\nbytemuck = {{ version = \"1.23\", default-features = false, features = [\"min_const_generics\"] }}\n\
          libm = {{ version = \"0.2\", default-features = false }}\n"
     )

@@ -10,6 +10,8 @@ use crate::dot::{
 use crate::rows::{Block, Blocks, Image, Images, Lines};
 use crate::window::offset;
 
+pub mod threes;
+
 /// Declares the kernel for one form of the channel table and of the weights.
 macro_rules! conv2d_i8 {
     ($(#[$doc:meta])* $name:ident $Params:ident $Packing:ty, $Weight:ident) => {
@@ -110,6 +112,48 @@ fn conv2d_eights_i8(
 }
 
 kernel! {
+    /// As [`Conv2dI8`] of one group, columns side by side, weights and table as [`crate::arch::rv32`] takes them.
+    /// The window has at most [`rv32::RUNS`] taps, or at most [`threes::PATCH`] inputs.
+    conv2d_threes_i8 version 1
+    params Conv2dThreesI8 {
+        /// How the window slides.
+        window: Window,
+        /// Input channels.
+        in_channels: u32,
+        /// Output channels.
+        out_channels: u32,
+        /// Zero point of the output, in the range of outputs.
+        output_zero_point: i32,
+        /// Least output.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+        /// How many neighboring inputs have room for their sums; 0 when all inputs of an output have.
+        longest: u32,
+    }
+    images i8, (weights: i8, channels: i32, padding: i8)
+    distances |p, sizes| Lines::new(&p.window, p.in_channels as usize, p.out_channels as usize)
+        .distances::<i8>(&p.window, sizes)
+}
+
+#[inline(always)]
+fn conv2d_threes_i8(
+    p: &Conv2dThreesI8,
+    images: Images<'_, i8>,
+    weights: &[i8],
+    channels: &[i32],
+    padding: &[i8],
+) {
+    let lines = Lines::new(&p.window, p.in_channels as usize, p.out_channels as usize);
+    let mut blocks = Blocks::new(images, &p.window, lines);
+    if threes::gathers(p) {
+        threes::convolve_gathered(p, &mut blocks, weights, channels, padding);
+    } else {
+        threes::convolve(p, &mut blocks, weights, channels, padding);
+    }
+}
+
+kernel! {
     /// f32 convolution; operands as in [`Conv2dI8`], `padding` is zeros.
     conv2d_f32 version 1
     params Conv2dF32 {
@@ -197,7 +241,7 @@ impl<'a> Shape<'a> {
         let mut buffer = P::PATCH;
         let lines = self.lines();
         let mut blocks = Blocks::new(images, window, lines);
-        while let Some(Block { image, first: mut row, output, .. }) = blocks.next() {
+        while let Some(Block { image, first: mut row, output, .. }) = blocks.next(window, lines) {
             for out_row in output.whole_chunks_mut(lines.output) {
                 let mut column = 0u32.wrapping_sub(window.pad_left);
                 for pixel in out_row.whole_chunks_mut(self.out_channels) {
@@ -243,7 +287,7 @@ impl<'a> Shape<'a> {
         let step = (window.stride_width as usize).wrapping_mul(self.in_channels);
         let lines = self.lines();
         let mut blocks = Blocks::new(images, window, lines);
-        while let Some(Block { image, first: mut row, output, .. }) = blocks.next() {
+        while let Some(Block { image, first: mut row, output, .. }) = blocks.next(window, lines) {
             let mut runs = Runs::<RUNS>::new();
             for out_row in output.whole_chunks_mut(lines.output) {
                 let rows_inside = window.has_rows(row, image.height);
@@ -401,7 +445,7 @@ impl<'a> Shape<'a> {
                     left.min(window.in_width.wrapping_sub(column))
                 } else if row < image.height {
                     // Up to the first column of the input; far more where the window is beyond it.
-                    left.min(0u32.wrapping_sub(column))
+                    left.min(0u32.wrapping_sub(column).max(1))
                 } else {
                     left
                 };
@@ -425,6 +469,7 @@ impl<'a> Shape<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::rv32::RUNS as RUNS_OF_THREES;
     use crate::testing::{
         bytes, eights, interleave, naive_sum, overlapping, requantize, shifts, tables, windows,
     };
@@ -507,7 +552,7 @@ mod tests {
             prop_assert_eq!(&output, &expected);
 
             if groups == 1 && window.dilation_width == 1 {
-                let (eight, words) = (eights(&rows, depth), shifts(&any));
+                let (eight, words) = (eights(&rows, depth, i8::MIN), shifts(&any));
                 let kernel = Conv2dEightsI8 {
                     window, in_channels, out_channels, output_zero_point, min, max,
                 };
@@ -521,6 +566,26 @@ mod tests {
                 prop_assert_eq!(&both[1], first);
                 kernel.run(input.get(1..).unwrap_or(&[]), &eight, &words, &padding, &mut output);
                 kernel.run(&input, eight.get(1..).unwrap_or(&[]), &words, &[], &mut output);
+            }
+
+            let few = taps <= RUNS_OF_THREES || depth <= threes::PATCH;
+            if groups == 1 && window.dilation_width == 1 && few {
+                let (eight, words) = (eights(&rows, depth, 0), shifts(&any));
+                for longest in [0, 5] {
+                    let kernel = Conv2dThreesI8 {
+                        window, in_channels, out_channels, output_zero_point, min, max, longest,
+                    };
+                    output.fill(0);
+                    kernel.run(&input, &eight, &words, &padding, &mut output);
+                    prop_assert_eq!(&output, &expected);
+                    for output in overlapping(distances, &input[..image], first, |memory, from, to| {
+                        kernel.run_overlapping(memory, from, to, &eight, &words, &padding);
+                    }) {
+                        prop_assert_eq!(&output, first);
+                    }
+                    kernel.run(input.get(1..).unwrap_or(&[]), &eight, &words, &padding, &mut output);
+                    kernel.run(&input, eight.get(1..).unwrap_or(&[]), &words, &[], &mut output);
+                }
             }
 
             let floats = |values: &[i8]| values.iter().map(|&v| f32::from(v)).collect::<Vec<f32>>();

@@ -44,9 +44,6 @@ fn copy_rows(p: &CopyRows, input: &[u8], output: &mut [u8]) {
     }
 }
 
-/// Bytes that are loaded and stored at once: a register of the smallest cores.
-const WORD: usize = 4;
-
 /// Copies `len` bytes from a place in the input to a place in the output; nothing when they are not all
 /// there.
 ///
@@ -56,8 +53,23 @@ const WORD: usize = 4;
 pub(crate) fn copy_run(input: &[u8], from: usize, output: &mut [u8], to: usize, len: usize) {
     let source = input.get(from..from.wrapping_add(len)).unwrap_or(&[]);
     let place = output.get_mut(to..to.wrapping_add(len)).unwrap_or(&mut []);
-    let (source_words, source_rest) = source.as_chunks::<WORD>();
-    let (place_words, place_rest) = place.as_chunks_mut::<WORD>();
+    copy_words(source, place);
+}
+
+/// Copies as many bytes as both sides have.
+#[cfg(all(target_arch = "riscv32", feature = "rv32"))]
+#[inline(always)]
+pub(crate) fn copy_words(source: &[u8], place: &mut [u8]) {
+    crate::arch::rv32::copy::copy(place, source);
+}
+
+/// Copies as many bytes as both sides have, which are of one length.
+#[cfg(not(all(target_arch = "riscv32", feature = "rv32")))]
+#[inline(always)]
+pub(crate) fn copy_words(source: &[u8], place: &mut [u8]) {
+    // A register of the smallest cores.
+    let (source_words, source_rest) = source.as_chunks::<4>();
+    let (place_words, place_rest) = place.as_chunks_mut::<4>();
     for (to, from) in place_words.iter_mut().zip(source_words) {
         *to = *from;
     }

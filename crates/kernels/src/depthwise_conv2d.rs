@@ -1,6 +1,8 @@
 //! Depthwise convolution, one output channel for each input channel: TFLite DEPTHWISE_CONV_2D.
 
 use crate::Window;
+use crate::arch::rv32::Finish as SlidingFinish;
+use crate::arch::rv32::sliding::{self, Sliding};
 use crate::arch::taps::{TAPS, Taps};
 use crate::chunks::Chunks;
 use crate::dot::{
@@ -70,6 +72,60 @@ depthwise_conv2d_i8! {
 }
 
 kernel! {
+    /// As [`DepthwiseConv2dI8`], for the windows that [`Sliding`] takes, weights and table as
+    /// [`sliding::depthwise`] does.
+    depthwise_conv2d_sliding_i8 version 1
+    params DepthwiseConv2dSlidingI8 {
+        /// How the window slides.
+        window: Window,
+        /// Channels of input and output.
+        channels: u32,
+        /// Zero point of the input: what the padding holds.
+        input_zero_point: i32,
+        /// Zero point of the output, in the range of outputs.
+        output_zero_point: i32,
+        /// Least output.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+    }
+    images i8, (weights: i8, words: i32)
+    distances |p, sizes| Lines::new(&p.window, p.channels as usize, p.channels as usize)
+        .distances::<i8>(&p.window, sizes)
+}
+
+#[inline(always)]
+fn depthwise_conv2d_sliding_i8(
+    p: &DepthwiseConv2dSlidingI8,
+    images: Images<'_, i8>,
+    weights: &[i8],
+    words: &[i32],
+) {
+    let (window, channels) = (&p.window, p.channels as usize);
+    let finish = SlidingFinish::new(p.output_zero_point, p.min, p.max);
+    let (table, _) = words.as_chunks();
+    let down = Sliding::down(window);
+    let lines = Lines::new(window, channels, channels);
+    let mut blocks = Blocks::new(images, window, lines);
+    while let Some(Block { image, first, rows, output }) = blocks.next(window, lines) {
+        // These rows of outputs are those of an image that has only the rows of input they read.
+        let last = first.wrapping_add(rows.wrapping_sub(1).wrapping_mul(window.stride_height));
+        let start = window.rows_read(first, image.height).start;
+        let end = window.rows_read(last, image.height).end;
+        let part = Window {
+            in_height: end.wrapping_sub(start),
+            out_height: rows,
+            pad_top: start.wrapping_sub(first),
+            ..*window
+        };
+        let Some(sliding) = Sliding::along(&part, channels, down) else { return };
+        let [from, to] = [start, end].map(|row| (row as usize).wrapping_mul(lines.input));
+        let values = image.values.get(from..to).unwrap_or(&[]);
+        sliding::depthwise(&sliding, values, weights, table, output, p.input_zero_point, &finish);
+    }
+}
+
+kernel! {
     /// f32 depthwise convolution; operands as in [`DepthwiseConv2dI8`], `padding` is zeros.
     depthwise_conv2d_f32 version 1
     params DepthwiseConv2dF32 {
@@ -128,7 +184,7 @@ impl<T: Lane> Shape<'_, T> {
         let step = (window.stride_width as usize).wrapping_mul(channels);
         let lines = Lines::new(window, channels, channels);
         let mut blocks = Blocks::new(images, window, lines);
-        while let Some(Block { image, first: mut row, output, .. }) = blocks.next() {
+        while let Some(Block { image, first: mut row, output, .. }) = blocks.next(window, lines) {
             let mut taps = Taps::new();
             for out_row in output.whole_chunks_mut(lines.output) {
                 let rows_inside = window.has_rows(row, image.height);
@@ -362,6 +418,21 @@ mod tests {
             DepthwiseConv2dShiftI8 { window, channels, output_zero_point, min, max }
                 .run(&input, &weights, &shifts(&any), &padding, &mut output);
             prop_assert_eq!(&output, &expected);
+
+            if Sliding::new(&window, channels as usize).is_some() {
+                let kernel = DepthwiseConv2dSlidingI8 {
+                    window, channels, input_zero_point: zero.into(), output_zero_point, min, max,
+                };
+                // Whatever the order of the weights: where the images lie changes nothing.
+                let (input, words) = (&input[..image], shifts(&any));
+                let mut apart = std::vec![0; first.len()];
+                kernel.run(input, &rows, &words, &mut apart);
+                for output in overlapping(distances, input, &apart, |memory, from, to| {
+                    kernel.run_overlapping(memory, from, to, &rows, &words);
+                }) {
+                    prop_assert_eq!(&output, &apart);
+                }
+            }
 
             let floats = |values: &[i8]| values.iter().map(|&v| f32::from(v)).collect::<Vec<f32>>();
             let bias: Vec<f32> = (0..channels).map(|c| c as f32).collect();

@@ -1,5 +1,6 @@
 //! Matrix times vector: TFLite FULLY_CONNECTED, and CONV_2D with a window of one place.
 
+use crate::arch::rv32::{self, Lines, PLACES};
 use crate::arch::v6m::{self, Runs};
 use crate::chunks::Chunks;
 use crate::dot::{
@@ -106,6 +107,135 @@ fn fully_connected_eights_i8(
 }
 
 kernel! {
+    /// As [`FullyConnectedThreesI8`], row by row: for layers that have one.
+    fully_connected_row_i8 version 1
+    params FullyConnectedRowI8 {
+        /// Elements of one input row.
+        inputs: u32,
+        /// Elements of one output row.
+        outputs: u32,
+        /// Zero point of the output, in the range of outputs.
+        output_zero_point: i32,
+        /// Least output, the fused activation's or the type's.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+    }
+    images i8, (weights: i8, channels: i32)
+    distances |p, sizes| Vectors::<i8, 1>::distances([p.inputs, p.outputs], sizes)
+}
+
+#[inline(always)]
+fn fully_connected_row_i8(
+    p: &FullyConnectedRowI8,
+    images: Images<'_, i8>,
+    weights: &[i8],
+    channels: &[i32],
+) {
+    let (table, _) = channels.as_chunks();
+    let channels = (p.outputs as usize).max(1);
+    let finish = rv32::Finish::new(p.output_zero_point, p.min, p.max);
+    let layer = rv32::Layer { weights, table, channels, longest: 0, finish };
+    let mut vectors = Vectors::<_, 1>::new(images, p.inputs, p.outputs);
+    while let Some((mut input, output)) = vectors.next() {
+        for out in output.whole_chunks_mut(channels) {
+            let Some((row, later)) = input.split_at_checked(p.inputs as usize) else { return };
+            input = later;
+            rv32::row(&layer, row, out);
+        }
+    }
+}
+
+kernel! {
+    /// As [`FullyConnectedI8`], weights and table as [`crate::arch::rv32`] takes them.
+    fully_connected_threes_i8 version 1
+    params FullyConnectedThreesI8 {
+        /// Elements of one input row.
+        inputs: u32,
+        /// Elements of one output row.
+        outputs: u32,
+        /// Zero point of the output, in the range of outputs.
+        output_zero_point: i32,
+        /// Least output, the fused activation's or the type's.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+        /// How many neighboring inputs have room for their sums; 0 when a whole row has.
+        longest: u32,
+    }
+    images i8, (weights: i8, channels: i32)
+    distances |p, sizes| Vectors::<i8, PLACES>::distances([p.inputs, p.outputs], sizes)
+}
+
+#[inline(always)]
+fn fully_connected_threes_i8(
+    p: &FullyConnectedThreesI8,
+    images: Images<'_, i8>,
+    weights: &[i8],
+    channels: &[i32],
+) {
+    let (table, _) = channels.as_chunks();
+    let (inputs, outputs) = (p.inputs as usize, (p.outputs as usize).max(1));
+    let finish = rv32::Finish::new(p.output_zero_point, p.min, p.max);
+    let layer =
+        rv32::Layer { weights, table, channels: outputs, longest: p.longest as usize, finish };
+    let mut vectors = Vectors::<_, PLACES>::new(images, p.inputs, p.outputs);
+    while let Some((input, output)) = vectors.next() {
+        threes(&layer, inputs, input, output);
+    }
+}
+
+/// All rows, three at a time or, where that is possible, six.
+#[inline(always)]
+fn threes(layer: &rv32::Layer<'_>, inputs: usize, mut input: &[i8], mut output: &mut [i8]) {
+    #[cfg(all(target_arch = "riscv32", feature = "rv32"))]
+    six_rows(layer, inputs, &mut input, &mut output);
+    let outputs = layer.channels;
+    let mut runs = rv32::Runs::<1>::new();
+    loop {
+        // As many rows as there are, up to three.
+        let (mut places, mut taken, mut given) = (0, 0usize, 0usize);
+        while places < PLACES {
+            let (more, more_given) = (taken.wrapping_add(inputs), given.wrapping_add(outputs));
+            if input.len() < more || output.len() < more_given {
+                break;
+            }
+            (places, taken, given) = (places.wrapping_add(1), more, more_given);
+        }
+        let (rows, later) = input.split_at_checked(taken).unwrap_or_default();
+        input = later;
+        let (out, later) =
+            core::mem::take(&mut output).split_at_mut_checked(given).unwrap_or_default();
+        output = later;
+        if out.is_empty() {
+            return;
+        }
+        // A row that is missing is the last one.
+        let second = if places > 1 { rows.get(inputs..).unwrap_or(&[]) } else { rows };
+        let third = if places > 2 { second.get(inputs..).unwrap_or(&[]) } else { second };
+        runs.clear();
+        runs.push([rows, second, third], inputs);
+        rv32::outputs(layer, &runs, Lines::ONE, out);
+    }
+}
+
+/// Computes rows six at a time and cuts them off, while that many are there and the outputs of later rows have room
+/// for what is kept in between.
+#[cfg(all(target_arch = "riscv32", feature = "rv32"))]
+#[inline(always)]
+fn six_rows(layer: &rv32::Layer<'_>, inputs: usize, input: &mut &[i8], output: &mut &mut [i8]) {
+    use rv32::sixes::{self, ROWS};
+    let (taken, given) = (inputs.wrapping_mul(ROWS), layer.channels.wrapping_mul(ROWS));
+    while let Some((rows, later)) = input.split_at_checked(taken) {
+        if !sixes::outputs(layer, rows, inputs, output) {
+            return;
+        }
+        let (_, rest) = core::mem::take(output).split_at_mut_checked(given).unwrap_or_default();
+        (*input, *output) = (later, rest);
+    }
+}
+
+kernel! {
     /// f32 fully connected layer. Weights are packed as [`crate::dot`] says.
     fully_connected_f32 version 1
     params FullyConnectedF32 {
@@ -199,12 +329,34 @@ mod tests {
             FullyConnectedAnyI8 { inputs, outputs, output_zero_point: 3, min: -128, max: 127 }
                 .run(&input, &packed, &any, &mut output);
             prop_assert_eq!(&output, &expected);
-            let (packed, words) = (eights(&weights, inputs as usize), shifts(&any));
+            let (packed, words) = (eights(&weights, inputs as usize, i8::MIN), shifts(&any));
             for (min, max) in [(-128, 127), (-20, 30)] {
                 FullyConnectedEightsI8 { inputs, outputs, output_zero_point: 3, min, max }
                     .run(&input, &packed, &words, &mut output);
                 let expected: Vec<i8> =
                     expected.iter().map(|&value| value.clamp(min as i8, max as i8)).collect();
+                prop_assert_eq!(&output, &expected);
+                let packed = eights(&weights, inputs as usize, 0);
+                for longest in [0, 3] {
+                    output.fill(0);
+                    let kernel = FullyConnectedThreesI8 {
+                        inputs, outputs, output_zero_point: 3, min, max, longest,
+                    };
+                    kernel.run(&input, &packed, &words, &mut output);
+                    prop_assert_eq!(&output, &expected);
+                    let distances = Vectors::<i8, PLACES>::distances([inputs, outputs], sizes);
+                    let over = distances.map(|distances| {
+                        overlapping(distances, &input, &expected, |memory, from, to| {
+                            kernel.run_overlapping(memory, from, to, &packed, &words);
+                        })
+                    });
+                    for output in over.iter().flatten() {
+                        prop_assert_eq!(output, &expected);
+                    }
+                }
+                output.fill(0);
+                FullyConnectedRowI8 { inputs, outputs, output_zero_point: 3, min, max }
+                    .run(&input, &packed, &words, &mut output);
                 prop_assert_eq!(&output, &expected);
             }
         }

@@ -52,11 +52,18 @@ macro_rules! kernels {
             ("lib.rs", include_str!("lib.rs")),
             ("arch/dsp.rs", include_str!("arch/dsp.rs")),
             ("arch/mod.rs", include_str!("arch/mod.rs")),
+            ("arch/rv32.rs", include_str!("arch/rv32.rs")),
+            ("arch/rv32/copy.rs", include_str!("arch/rv32/copy.rs")),
+            ("arch/rv32/instructions.rs", include_str!("arch/rv32/instructions.rs")),
+            ("arch/rv32/ones.rs", include_str!("arch/rv32/ones.rs")),
+            ("arch/rv32/sixes.rs", include_str!("arch/rv32/sixes.rs")),
+            ("arch/rv32/sliding.rs", include_str!("arch/rv32/sliding.rs")),
             ("arch/taps.rs", include_str!("arch/taps.rs")),
             ("arch/v6m.rs", include_str!("arch/v6m.rs")),
             ("arch/v6m/instructions.rs", include_str!("arch/v6m/instructions.rs")),
             ("chunks.rs", include_str!("chunks.rs")),
             ("columns.rs", include_str!("columns.rs")),
+            ("conv2d/threes.rs", include_str!("conv2d/threes.rs")),
             ("declare.rs", include_str!("declare.rs")),
             ("dot.rs", include_str!("dot.rs")),
             ("dot/shift.rs", include_str!("dot/shift.rs")),
@@ -100,10 +107,10 @@ kernels! {
     fill: FillI16, FillI32, FillI64, FillU8;
     resize_nearest: ResizeNearestBytes;
     fully_connected: FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8,
-        FullyConnectedPairsI8;
-    conv2d: Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8;
+        FullyConnectedPairsI8, FullyConnectedRowI8, FullyConnectedThreesI8;
+    conv2d: Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Conv2dThreesI8;
     depthwise_conv2d: DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8,
-        DepthwiseConv2dShiftI8;
+        DepthwiseConv2dShiftI8, DepthwiseConv2dSlidingI8;
     lookup: LookupU8, LookupU8InPlace;
     mean: MeanF32, MeanI16, MeanI8;
     pool2d: AveragePool2dF32, AveragePool2dI8, MaxPool2dF32, MaxPool2dI8;

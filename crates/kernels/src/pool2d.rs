@@ -126,7 +126,7 @@ fn pool<T: Copy, S: Copy>(
     let channels = (channels as usize).max(1);
     let lines = Lines::new(window, channels, channels);
     let mut blocks = Blocks::new(images, window, lines);
-    while let Some(Block { image, first: mut row, output, .. }) = blocks.next() {
+    while let Some(Block { image, first: mut row, output, .. }) = blocks.next(window, lines) {
         for out_row in output.whole_chunks_mut(lines.output) {
             let rows = Span::new(row, window.height, image.height);
             let mut column = 0u32.wrapping_sub(window.pad_left);

@@ -69,7 +69,7 @@ impl Lines {
         let mut input_above = 0u64;
         let mut row = 0u32.wrapping_sub(window.pad_top);
         for written in 0..window.out_height {
-            let read = window.rows_read(row);
+            let read = window.rows_read(row, window.in_height);
             let above = bytes(written.checked_add(1)?, self.output)?;
             input_above = input_above.max(above.saturating_sub(bytes(read.start, self.input)?));
             let below = bytes(written, self.output)?;
@@ -115,8 +115,6 @@ pub(crate) struct Block<'a, T> {
 #[derive(Debug)]
 pub(crate) struct Blocks<'a, T> {
     images: Images<'a, T>,
-    window: &'a Window,
-    lines: Lines,
     /// Where a row is written, where input and output overlap.
     output_at: usize,
     /// The first row of its window.
@@ -127,7 +125,7 @@ pub(crate) struct Blocks<'a, T> {
 
 impl<'a, T> Blocks<'a, T> {
     #[inline(always)]
-    pub(crate) fn new(images: Images<'a, T>, window: &'a Window, lines: Lines) -> Self {
+    pub(crate) fn new(images: Images<'a, T>, window: &Window, lines: Lines) -> Self {
         let mut first = 0u32.wrapping_sub(window.pad_top);
         let mut at = 0;
         if let Images::Overlapping { input, output, .. } = &images {
@@ -138,13 +136,13 @@ impl<'a, T> Blocks<'a, T> {
                 at = output.end.wrapping_sub(lines.output);
             }
         }
-        Self { images, window, lines, output_at: at, first, left: window.out_height }
+        Self { images, output_at: at, first, left: window.out_height }
     }
 
-    /// The next rows; `None` when none are left, or when the memory of some is not there.
+    /// The next rows, of the window and the lines that this was made for; `None` when none are left, or when the
+    /// memory of some is not there.
     #[inline(always)]
-    pub(crate) fn next(&mut self) -> Option<Block<'_, T>> {
-        let (window, lines) = (self.window, self.lines);
+    pub(crate) fn next(&mut self, window: &Window, lines: Lines) -> Option<Block<'_, T>> {
         match &mut self.images {
             Images::Apart { input, output } => {
                 let image_len = (window.in_height as usize).wrapping_mul(lines.input);
@@ -174,7 +172,7 @@ impl<'a, T> Blocks<'a, T> {
                 self.first = first.wrapping_add(window.stride_height);
                 self.output_at = at.wrapping_add(lines.output);
                 let (below, above) = memory.split_at_mut_checked(self.output_at)?;
-                let skipped = window.rows_read(first).start;
+                let skipped = window.rows_read(first, window.in_height).start;
                 let start = input.start.wrapping_add((skipped as usize).wrapping_mul(lines.input));
                 let values = above.get(start.checked_sub(self.output_at)?..)?;
                 let image = Image { values, height: window.in_height.wrapping_sub(skipped) };

@@ -142,8 +142,8 @@ pub(crate) fn shifts(any: &[i32]) -> Vec<i32> {
     table
 }
 
-/// Rows packed as [`crate::arch::v6m`] says.
-pub(crate) fn eights(rows: &[i8], depth: usize) -> Vec<i8> {
+/// Rows packed as [`crate::arch::rv32`] says; [`crate::arch::v6m`] has 128 added.
+pub(crate) fn eights(rows: &[i8], depth: usize, added: i8) -> Vec<i8> {
     let channels = rows.len() / depth.max(1);
     let mut packed = Vec::new();
     let mut first = 0;
@@ -151,7 +151,7 @@ pub(crate) fn eights(rows: &[i8], depth: usize) -> Vec<i8> {
         let at_once = if channels - first >= 8 { 8 } else { 4 };
         for k in 0..depth {
             let of = |c: usize| if c < channels { rows[c * depth + k] } else { 0 };
-            packed.extend((first..first + at_once).map(|c| of(c) ^ i8::MIN));
+            packed.extend((first..first + at_once).map(|c| of(c).wrapping_add(added)));
         }
         first += at_once;
     }

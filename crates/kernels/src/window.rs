@@ -46,13 +46,13 @@ impl Window {
         inside(first, self.height, self.dilation_height, in_height)
     }
 
-    /// The rows of the input that a window reads, from the first to the last, with those between its taps; its own
-    /// first row has wrapped where it is in the padding. Where it reads none, the range is empty.
+    /// The rows that a window reads of an input that has so many, from the first to the last, with those between
+    /// its taps; its own first row has wrapped where it is in the padding. Where it reads none, the range is empty.
     #[inline(always)]
-    pub(crate) fn rows_read(&self, first: u32) -> Range<u32> {
+    pub(crate) fn rows_read(&self, first: u32, in_height: u32) -> Range<u32> {
         let reach = self.height.wrapping_sub(1).wrapping_mul(self.dilation_height);
         let end = first.wrapping_add(reach).wrapping_add(1);
-        let inside = |row: u32| row.cast_signed().max(0).cast_unsigned().min(self.in_height);
+        let inside = |row: u32| row.cast_signed().max(0).cast_unsigned().min(in_height);
         inside(first)..inside(end)
     }
 }

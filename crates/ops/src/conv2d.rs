@@ -5,14 +5,15 @@ use crate::eval::{Evaluation, elements};
 use crate::fully_connected::{lower_rows_f32, lower_rows_i8};
 use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
-use crate::pack::{self, Channels, Layout};
+use crate::pack::{self, Channels, Inputs, Layout};
 use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
 use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
-use kinglet_kernels::arch::v6m::RUNS;
+use kinglet_kernels::arch::{rv32, v6m};
+use kinglet_kernels::conv2d::threes::PATCH;
 use kinglet_kernels::dot::PAIRS_PATCH;
-use kinglet_kernels::{Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Window};
+use kinglet_kernels::{Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Conv2dThreesI8, Window};
 use std::sync::Arc;
 
 operator! {
@@ -351,15 +352,18 @@ pub(crate) fn lower_i8(
         kernel;
     let (groups_len, outputs) = (groups.max(1) as usize, out_channels.max(1) as usize);
     let depth = rows.len() / outputs;
-    // On ARMv6-M runs of inputs are taken where they lie.
-    let runs_a_row = if window.width <= window.in_width { 2 } else { 3 };
-    let few = groups == 1
-        && window.dilation_width == 1
-        && (window.height as usize).saturating_mul(runs_a_row) <= RUNS;
     // What is not gathered comes in runs of the channels of a group.
     let whole_blocks = (in_channels as usize / groups_len).is_multiple_of(4) || depth <= PAIRS_PATCH;
+    // On ARMv6-M runs of inputs are taken where they lie.
+    let runs_a_row = if window.width <= window.in_width { 2 } else { 3 };
+    let adjacent = groups == 1 && window.dilation_width == 1;
+    let few_runs =
+        adjacent && (window.height as usize).saturating_mul(runs_a_row) <= v6m::RUNS;
+    let holds_zero = min <= output_zero_point && output_zero_point <= max;
+    let threes = if adjacent && holds_zero { threes(&window, rows, depth) } else { None };
+    let inputs = Inputs { whole_blocks, few_runs, threes };
     let (layout, weights) =
-        pack::weights_i8(cx, channels, rows, depth, outputs / groups_len, whole_blocks, few);
+        pack::weights_i8(cx, channels, rows, depth, outputs / groups_len, inputs);
     let table = channels.constant_for(cx, layout, 2);
     let padding = cx.constant("padding", "", None, ConstantData::I8(padding));
     let args = [Arg::Input(0), weights, table, padding, Arg::Output(0)];
@@ -372,12 +376,35 @@ pub(crate) fn lower_i8(
             Conv2dEightsI8 { window, in_channels, out_channels, output_zero_point, min, max },
             &args,
         ),
+        Layout::Threes(longest) => cx.call(
+            Conv2dThreesI8 {
+                window,
+                in_channels,
+                out_channels,
+                output_zero_point,
+                min,
+                max,
+                longest,
+            },
+            &args,
+        ),
         Layout::Interleaved if channels.any => cx.call(
             Conv2dAnyI8 { window, in_channels, out_channels, groups, output_zero_point, min, max },
             &args,
         ),
         Layout::Interleaved => cx.call(kernel, &args),
     }
+}
+
+/// For how many neighboring inputs three places can be computed at once, if they can.
+fn threes(window: &Window, rows: &[i8], depth: usize) -> Option<u32> {
+    // At a border each tap may be a run of its own, unless all are gathered.
+    let few = window.height.saturating_mul(window.width) <= rv32::RUNS as u32;
+    if !few && depth > PATCH {
+        return None;
+    }
+    let one = (window.out_height, window.out_width) == (1, 1);
+    if one { Some(0) } else { pack::longest(rows, depth) }
 }
 
 /// The kernel multiplies padding by 0 where the reference leaves it out: the same unless a weight is

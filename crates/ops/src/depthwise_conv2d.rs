@@ -10,9 +10,10 @@ use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier}
 use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
+use kinglet_kernels::arch::rv32::sliding::Sliding;
 use kinglet_kernels::arch::taps::TAPS;
 use kinglet_kernels::{
-    Conv2dF32, Conv2dI8, DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8, DepthwiseConv2dShiftI8, Window,
+    Conv2dF32, Conv2dI8, DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8, DepthwiseConv2dShiftI8, DepthwiseConv2dSlidingI8, Window,
 };
 use std::sync::Arc;
 
@@ -108,6 +109,12 @@ impl DepthwiseConv2d {
 fn rows<T: Copy>(weights: &[T], outputs: usize) -> Vec<T> {
     let outputs = outputs.max(1);
     (0..outputs).flat_map(|output| weights.iter().skip(output).step_by(outputs).copied()).collect()
+}
+
+/// Windows of three by three, the columns of each side by side instead of the rows.
+fn transposed(rows: &[i8]) -> Vec<i8> {
+    let (windows, _) = rows.as_chunks::<9>();
+    windows.iter().flat_map(|&[a, b, c, d, e, f, g, h, i]| [a, d, g, b, e, h, c, f, i]).collect()
 }
 
 impl Operator for DepthwiseConv2d {
@@ -265,9 +272,36 @@ impl Op for DepthwiseConv2d {
                     lower_i8(cx, kernel, &channel_table, &rows, padding);
                     return Ok(());
                 }
+                let holds_zero = min <= output_zero_point && output_zero_point <= max;
+                if holds_zero
+                    && channel_table.for_threes(cx)
+                    && Sliding::new(&window, sizes.channels).is_some()
+                {
+                    let (packed, label) = if Sliding::down(&window) {
+                        (transposed(&rows), "3x3, column by column")
+                    } else {
+                        (rows, "3x3, row by row")
+                    };
+                    let weights =
+                        cx.constant("weights", label, Some(1), ConstantData::I8(packed));
+                    let table = channel_table.constant_for(cx, Layout::Threes(0), 2);
+                    cx.call(
+                        DepthwiseConv2dSlidingI8 {
+                            window,
+                            channels,
+                            input_zero_point: input_zero,
+                            output_zero_point,
+                            min,
+                            max,
+                        },
+                        &[Arg::Input(0), weights, table, Arg::Output(0)],
+                    );
+                    return Ok(());
+                }
                 let packed = ConstantData::I8(pack::interleave(&rows, sizes.taps));
                 let weights = cx.constant("weights", packing, Some(1), packed);
-                let shifts = sizes.taps <= TAPS && channel_table.for_eights(cx);
+                let shifts = sizes.taps <= TAPS
+                    && (channel_table.for_eights(cx) || channel_table.for_threes(cx));
                 let layout = if shifts { Layout::Eights } else { Layout::Interleaved };
                 let table = channel_table.constant_for(cx, layout, 2);
                 let padding = cx.constant("padding", "", None, ConstantData::I8(padding));

@@ -4,11 +4,11 @@ use crate::common::{Activation, small};
 use crate::eval::{Evaluation, elements};
 use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::{Cost, Definition, Numerics, Op, Refusal, TfliteSpelling};
-use crate::pack::{self, Channels, Layout};
+use crate::pack::{self, Channels, Inputs, Layout};
 use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
 use crate::reference;
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
-use kinglet_kernels::{FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8, FullyConnectedPairsI8};
+use kinglet_kernels::{FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8, FullyConnectedPairsI8, FullyConnectedRowI8, FullyConnectedThreesI8};
 use std::sync::Arc;
 
 operator! {
@@ -219,7 +219,12 @@ pub(crate) fn lower_rows_i8(
     (min, max): (i32, i32),
 ) -> Result<(), Refusal> {
     let (inputs, outputs) = (small(sizes[0])?, small(sizes[1])?);
-    let (layout, weights) = pack::weights_i8(cx, channels, rows, sizes[0], sizes[1], true, true);
+    let one = cx.input(0)?.ty.len() == sizes[0];
+    let longest = if one { Some(0) } else { pack::longest(rows, sizes[0]) };
+    let holds_zero = min <= output_zero_point && output_zero_point <= max;
+    let threes = longest.filter(|_| holds_zero);
+    let inputs_of = Inputs { whole_blocks: true, few_runs: true, threes };
+    let (layout, weights) = pack::weights_i8(cx, channels, rows, sizes[0], sizes[1], inputs_of);
     let table = channels.constant_for(cx, layout, 2);
     let args = [Arg::Input(0), weights, table, Arg::Output(0)];
     match layout {
@@ -229,6 +234,13 @@ pub(crate) fn lower_rows_i8(
         Layout::Eights => {
             cx.call(FullyConnectedEightsI8 { inputs, outputs, output_zero_point, min, max }, &args);
         }
+        Layout::Threes(_) if one => {
+            cx.call(FullyConnectedRowI8 { inputs, outputs, output_zero_point, min, max }, &args);
+        }
+        Layout::Threes(longest) => cx.call(
+            FullyConnectedThreesI8 { inputs, outputs, output_zero_point, min, max, longest },
+            &args,
+        ),
         Layout::Interleaved if channels.any => {
             cx.call(FullyConnectedAnyI8 { inputs, outputs, output_zero_point, min, max }, &args);
         }

@@ -4,6 +4,7 @@ use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::Refusal;
 use crate::quant::quantize_multiplier;
 use crate::reference;
+use kinglet_kernels::arch::rv32::{MOST, MOST_SHIFT};
 use kinglet_kernels::arch::v6m::{CHANNELS, FEWER, padded};
 use kinglet_kernels::dot::GROUP;
 use kinglet_target::{Isa, Vector};
@@ -70,9 +71,9 @@ pub fn pairs(rows: &[i8], depth: usize, group_outputs: usize) -> Option<Vec<i32>
     Some(packed)
 }
 
-/// Packs rows of `depth` elements as `kinglet_kernels::arch::v6m` takes them: eight rows interleaved, then four,
-/// filled up with zeros, all with 128 added.
-pub fn eights(rows: &[i8], depth: usize) -> Vec<i8> {
+/// Packs rows of `depth` elements: eight rows interleaved, then four, filled up with zeros, as
+/// `kinglet_kernels::arch::rv32` takes them. `kinglet_kernels::arch::v6m` takes them with `added` 128, mod 256.
+pub fn eights(rows: &[i8], depth: usize, added: i8) -> Vec<i8> {
     let depth = depth.max(1);
     let channels = rows.len() / depth;
     let mut packed = Vec::with_capacity(padded(channels) * depth);
@@ -81,7 +82,7 @@ pub fn eights(rows: &[i8], depth: usize) -> Vec<i8> {
         let at_once = if channels - first >= CHANNELS { CHANNELS } else { FEWER };
         for k in 0..depth {
             let of = |channel: usize| rows.get(channel * depth + k).copied().unwrap_or(0);
-            packed.extend((first..first + at_once).map(|channel| of(channel) ^ i8::MIN));
+            packed.extend((first..first + at_once).map(|channel| of(channel).wrapping_add(added)));
         }
         first += at_once;
     }
@@ -95,34 +96,69 @@ pub enum Layout {
     Interleaved,
     /// [`pairs`]; `…PairsI8`.
     Pairs,
-    /// [`eights`], with the table of [`Channels::shifts`]; `…EightsI8`.
+    /// [`eights`] with 128 added, with the table of [`Channels::shifts`]; `…EightsI8`.
     Eights,
+    /// [`eights`], with the same table, and what [`longest`] says; `…ThreesI8`.
+    Threes(u32),
 }
 
-/// Packs rows of `depth` weights for the target: the layout, and the constant. `channels` is their table;
-/// `whole_blocks` says that four inputs are always there at once, `few_runs` that the inputs of an output are few
-/// runs.
+/// What a layout asks of the inputs of an output.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs {
+    /// Four inputs are always there at once.
+    pub whole_blocks: bool,
+    /// They are few runs.
+    pub few_runs: bool,
+    /// They can be computed for three places at once: [`longest`].
+    pub threes: Option<u32>,
+}
+
+/// For how many neighboring inputs `kinglet_kernels::arch::rv32` has room for the sums of three places, 0 when it
+/// has for those over all; rows have `depth` weights.
+pub fn longest(rows: &[i8], depth: usize) -> Option<u32> {
+    let sum = |weights: &[i8]| weights.iter().map(|w| u32::from(w.unsigned_abs())).sum::<u32>();
+    let depth = depth.max(1);
+    if rows.chunks(depth).all(|row| sum(row) <= MOST) {
+        return Some(0);
+    }
+    // What is summed may begin at any input.
+    let room = |len: usize| {
+        rows.chunks(depth).all(|row| row.windows(len.min(depth)).all(|part| sum(part) <= MOST))
+    };
+    [256usize, 192, 128, 96, 64, 48]
+        .into_iter()
+        .find(|&len| room(len))
+        .and_then(|len| u32::try_from(len).ok())
+}
+
+/// Packs rows of `depth` weights for the target: the layout, and the constant. `channels` is their table.
 pub fn weights_i8(
     cx: &mut Lower<'_>,
     channels: &Channels,
     rows: &[i8],
     depth: usize,
     group_outputs: usize,
-    whole_blocks: bool,
-    few_runs: bool,
+    inputs: Inputs,
 ) -> (Layout, Arg) {
     let vector = cx.target().vector;
     if vector == Vector::Dsp
         && !channels.any
-        && whole_blocks
+        && inputs.whole_blocks
         && let Some(packed) = pairs(rows, depth, group_outputs)
     {
         let label = "2 channels in a number, 4 inputs a block";
         let data = ConstantData::I32(packed);
         return (Layout::Pairs, cx.constant("weights", label, Some(1), data));
     }
-    if few_runs && channels.for_eights(cx) {
-        let data = ConstantData::I8(eights(rows, depth));
+    if let Some(longest) = inputs.threes
+        && channels.for_threes(cx)
+    {
+        let data = ConstantData::I8(eights(rows, depth, 0));
+        let label = "8 rows interleaved, then 4";
+        return (Layout::Threes(longest), cx.constant("weights", label, Some(1), data));
+    }
+    if inputs.few_runs && channels.for_eights(cx) {
+        let data = ConstantData::I8(eights(rows, depth, i8::MIN));
         let label = "8 rows interleaved, then 4, 128 added";
         return (Layout::Eights, cx.constant("weights", label, Some(1), data));
     }
@@ -201,10 +237,17 @@ impl Channels {
         cx.target().isa == Isa::Armv6m && self.shifts.is_some()
     }
 
+    /// Whether the target's kernels are those that take [`Channels::shifts`] up to [`MOST_SHIFT`].
+    pub fn for_threes(&self, cx: &Lower<'_>) -> bool {
+        let small =
+            |shifts: &[i32]| shifts.iter().skip(2).step_by(3).all(|&right| right <= MOST_SHIFT);
+        cx.target().isa == Isa::Rv32imc && self.shifts.as_deref().is_some_and(small)
+    }
+
     /// The table that goes with a layout as a constant, made from the bias at this input.
     pub fn constant_for(&self, cx: &mut Lower<'_>, layout: Layout, bias: usize) -> Arg {
         match (layout, &self.shifts) {
-            (Layout::Eights, Some(shifts)) => {
+            (Layout::Eights | Layout::Threes(_), Some(shifts)) => {
                 let mut words = shifts.clone();
                 words.resize(padded(words.len() / 3) * 3, 1);
                 let data = ConstantData::I32(words);
@@ -242,9 +285,11 @@ fn shift_entry(start: i32, most: u64, multiplier: i32, shift: i32) -> Option<[i3
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kinglet_kernels::arch::rv32::RUNS;
+    use kinglet_kernels::conv2d::threes::PATCH;
     use kinglet_kernels::dot::PAIRS_PATCH;
     use kinglet_kernels::{
-        Conv2dI8, Conv2dPairsI8, FullyConnectedI8, FullyConnectedPairsI8, Window,
+        Conv2dI8, Conv2dPairsI8, Conv2dThreesI8, FullyConnectedI8, FullyConnectedPairsI8, Window,
     };
     use proptest::prelude::*;
 
@@ -257,7 +302,7 @@ mod tests {
     #[test]
     fn eight_rows_are_interleaved_then_four() {
         let rows: Vec<i8> = (0..26).collect();
-        let packed = eights(&rows, 2);
+        let packed = eights(&rows, 2, i8::MIN);
         let added = |weight: i8| weight ^ i8::MIN;
         let eight = [0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15].map(added);
         assert_eq!(packed[..16], eight);
@@ -335,6 +380,21 @@ mod tests {
                 .run(&input, &packed, &table.words, &padding, &mut paired);
             prop_assert_eq!(&paired, &plain);
 
+            let few = depth <= PATCH || height * width <= RUNS as u32;
+            let holds_zero = min <= output_zero_point && output_zero_point <= max;
+            if groups == 1 && dilation_width == 1 && few && holds_zero {
+                let mut words = table.shifts.clone().unwrap();
+                words.resize(padded(outputs) * 3, 1);
+                let packed = eights(&rows, depth, 0);
+                for longest in [longest(&rows, depth).unwrap(), 7] {
+                    Conv2dThreesI8 {
+                        window, in_channels, out_channels, output_zero_point, min, max, longest,
+                    }
+                    .run(&input, &packed, &words, &padding, &mut paired);
+                    prop_assert_eq!(&paired, &plain);
+                }
+            }
+
             // Fewer elements than the shape says: no panic.
             let kernel = Conv2dPairsI8 {
                 window, in_channels, out_channels, groups, output_zero_point, min, max,
@@ -355,6 +415,17 @@ mod tests {
                 .run(&input, &packed, &table.words, &mut paired);
             prop_assert_eq!(&paired, &plain);
         }
+    }
+
+    #[test]
+    fn sums_of_three_places_have_room_over_so_many_inputs() {
+        assert_eq!(longest(&[127; 640], 64), Some(0));
+        assert_eq!(longest(&[127; 650], 65), Some(64));
+        assert_eq!(longest(&[-128; 64], 64), Some(48));
+        assert_eq!(longest(&[20; 1000], 1000), Some(256));
+        let mut rows = [1; 2000];
+        rows[900..1000].fill(127);
+        assert_eq!(longest(&rows, 1000), Some(64));
     }
 
     #[test]

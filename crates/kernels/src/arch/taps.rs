@@ -56,7 +56,10 @@ impl<'a, T: Copy> Taps<'a, T> {
     }
 
     /// Where the runs begin, how many there are, and the length of the shortest.
-    #[cfg(all(target_arch = "arm", any(feature = "dsp", feature = "v6m")))]
+    #[cfg(any(
+        all(target_arch = "arm", any(feature = "dsp", feature = "v6m")),
+        all(target_arch = "riscv32", feature = "rv32")
+    ))]
     #[inline(always)]
     pub(super) fn parts(&self) -> (*const (), usize, usize) {
         (self.runs.as_ptr().cast(), self.count, if self.count == 0 { 0 } else { self.shortest })

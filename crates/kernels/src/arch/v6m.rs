@@ -281,7 +281,7 @@ mod tests {
                 })
                 .collect();
             let words = shifts(&any);
-            let packed = eights(&rows, depth);
+            let packed = eights(&rows, depth, i8::MIN);
             let mut output = vec![0; channels];
             outputs(&runs, at, &packed, words.as_chunks().0, &mut output, zero_point);
             prop_assert_eq!(output, expected);

@@ -1,8 +1,15 @@
 //! Requantization with a shift, for cores whose multiplication has no upper half.
 
 use super::{Finish, GROUP, RangeI8};
+#[cfg(all(target_arch = "riscv32", feature = "rv32"))]
+use crate::arch::rv32 as core_arch;
+#[cfg(any(
+    all(target_arch = "arm", feature = "v6m"),
+    all(target_arch = "riscv32", feature = "rv32")
+))]
+use crate::arch::taps::Taps;
 #[cfg(all(target_arch = "arm", feature = "v6m"))]
-use crate::arch::{taps::Taps, v6m};
+use crate::arch::v6m as core_arch;
 use crate::fixed::multiply_by_quantized_multiplier;
 
 /// As [`super::RequantizeAnyI8`], for right shifts of 1 to 31, which the table holds as positive numbers; sums with
@@ -40,9 +47,15 @@ impl RequantizeShiftI8 {
 }
 
 finish_i8! { RequantizeShiftI8
-    const FEW_TAPS: bool = cfg!(all(target_arch = "arm", feature = "v6m"));
+    const FEW_TAPS: bool = cfg!(any(
+        all(target_arch = "arm", feature = "v6m"),
+        all(target_arch = "riscv32", feature = "rv32")
+    ));
 
-    #[cfg(all(target_arch = "arm", feature = "v6m"))]
+    #[cfg(any(
+        all(target_arch = "arm", feature = "v6m"),
+        all(target_arch = "riscv32", feature = "rv32")
+    ))]
     #[inline(always)]
     fn depthwise(
         &self,
@@ -53,7 +66,7 @@ finish_i8! { RequantizeShiftI8
         output: &mut [[i8; GROUP]],
     ) -> bool {
         let (table, _) = words.as_chunks();
-        v6m::depthwise(taps, at, weights, table, output, self.zero_point());
+        core_arch::depthwise(taps, at, weights, table, output, self.zero_point());
         self.narrow(output.as_flattened_mut());
         true
     }

@@ -28,7 +28,11 @@ const BOUNDS: [Bound; 5] = [
         "1 place x 6 channels, 4 deep: 1 load and 2 SXTB16 for the input, 4 LDM of 3 words of spread weights, 12 SMLAD for 24 products",
     ),
     of("Helium", 8.0, "2 places x 2 channels, 16 deep: 4 loads, 4 VMLADAVA for 64 products"),
-    of("RV32IMC", 0.4, "4 places x 4 channels: 8 loads, 16 multiplies, 16 adds for 16 products"),
+    of(
+        "RV32IMC",
+        0.6,
+        "6 places in 4 words x 4 channels: 8 loads, 16 multiplies, 16 adds for 24 products",
+    ),
 ];
 
 /// The bound of a core; `None` for machines that no profile is made on.
