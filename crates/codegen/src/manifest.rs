@@ -19,6 +19,7 @@ pub(crate) fn model(program: &Program, options: &Options) -> String {
     };
     // The instructions that the kernels may use beyond those of every core of the architecture.
     let features = match (program.target.isa, program.target.vector) {
+        (_, Vector::Helium) => ", features = [\"helium\"]",
         (_, Vector::Dsp) => ", features = [\"dsp\"]",
         (Isa::Armv6m, _) => ", features = [\"v6m\"]",
         _ => "",
@@ -60,7 +61,7 @@ pub(crate) fn kernels(options: &Options) -> String {
         "# The kernels of Kinglet {}, as the tool carries them.\n# SHA-256 of the sources: {digest}\n\
          [package]\nname = \"kinglet-kernels\"\nversion = \"{}\"\nedition = \"2024\"\n\
          license = \"MIT OR Apache-2.0\"\npublish = false\n\n\
-         [features]\ndsp = []\nreflect = []\nv6m = []\n\n\
+         [features]\ndsp = []\nhelium = []\nreflect = []\nv6m = []\n\n\
          [dependencies]\nbytemuck = {{ version = \"1.23\", default-features = false, features = [\"min_const_generics\"] }}\n\
          libm = {{ version = \"0.2\", default-features = false }}\n",
         options.tool_version, options.tool_version

@@ -1,7 +1,8 @@
 //! Two-dimensional convolution, grouped or not: TFLite CONV_2D.
 
 use crate::Window;
-use crate::arch::v6m::{self, RUNS, Runs};
+use crate::arch::runs::Runs;
+use crate::arch::v6m::{self, RUNS};
 use crate::chunks::Chunks;
 use crate::dot::{
     self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8,
@@ -160,6 +161,9 @@ fn conv2d_f32(
         .convolve::<_, Interleaved<ClampF32>>(input, weights, bias, padding, output, &finish);
 }
 
+mod rows;
+pub use rows::{Conv2dRowsI8, takes_rows};
+
 struct Shape<'a> {
     window: &'a Window,
     in_channels: usize,
@@ -298,13 +302,13 @@ impl<'a> Shape<'a> {
     /// Finds the runs of inputs of one place, whose first row and column have wrapped where they are in the
     /// padding: neighboring columns of each row.
     #[inline(never)]
-    fn find<'v>(
+    fn find<'v, const N: usize>(
         &self,
         mut row: u32,
         column: u32,
         image: &'v [i8],
         padding: &'v [i8],
-        runs: &mut Runs<'v, RUNS>,
+        runs: &mut Runs<'v, N>,
     ) {
         let window = self.window;
         let of_channels = |columns: u32| (columns as usize).wrapping_mul(self.in_channels);
@@ -450,7 +454,7 @@ impl<'a> Shape<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{bytes, eights, interleave, naive_sum, requantize, shifts, tables, windows};
+    use crate::testing::{bytes, eights, fours, interleave, naive_sum, requantize, shifts, tables, windows};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
@@ -460,7 +464,7 @@ mod tests {
         fn any_window_is_the_plain_sum(
             window in windows(),
             batches in 1usize..3,
-            (groups, group_channels, group_outputs) in (1usize..4, 1usize..12, 1usize..7),
+            (groups, group_channels, group_outputs) in (1usize..4, prop_oneof![1usize..12, Just(16), Just(32)], 1usize..7),
             zero: i8,
             seed: u64,
         ) {
@@ -530,6 +534,17 @@ mod tests {
                 prop_assert_eq!(&output, &expected);
                 kernel.run(input.get(1..).unwrap_or(&[]), &eight, &words, &padding, &mut output);
                 kernel.run(&input, eight.get(1..).unwrap_or(&[]), &words, &[], &mut output);
+            }
+            if groups == 1 && takes_rows(&window, in_channels) {
+                let words = fours(&any);
+                let kernel = Conv2dRowsI8 {
+                    window, in_channels, out_channels, output_zero_point, min, max,
+                };
+                output.fill(0);
+                kernel.run(&input, &rows, &words, &padding, &mut output);
+                prop_assert_eq!(&output, &expected);
+                kernel.run(input.get(1..).unwrap_or(&[]), &rows, &words, &padding, &mut output);
+                kernel.run(&input, rows.get(1..).unwrap_or(&[]), &words, &[], &mut output);
             }
 
             let floats = |values: &[i8]| values.iter().map(|&v| f32::from(v)).collect::<Vec<f32>>();

@@ -1,6 +1,8 @@
 //! Matrix times vector: TFLite FULLY_CONNECTED, and CONV_2D with a window of one place.
 
-use crate::arch::v6m::{self, Runs};
+use crate::arch::helium::{self, Runs3};
+use crate::arch::runs::Runs;
+use crate::arch::v6m;
 use crate::chunks::Chunks;
 use crate::dot::{
     self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8,
@@ -102,6 +104,61 @@ fn fully_connected_eights_i8(
 }
 
 kernel! {
+    /// As [`FullyConnectedI8`], weights and table as [`crate::arch::helium`] takes them.
+    fully_connected_rows_i8 version 1
+    params FullyConnectedRowsI8 {
+        /// Elements of one input row.
+        inputs: u32,
+        /// Elements of one output row.
+        outputs: u32,
+        /// Zero point of the output.
+        output_zero_point: i32,
+        /// Least output.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+    }
+    operands (input input: i8, constant weights: i8, constant channels: i32, output output: i8)
+}
+
+#[inline(always)]
+fn fully_connected_rows_i8(
+    p: &FullyConnectedRowsI8,
+    mut input: &[i8],
+    weights: &[i8],
+    channels: &[i32],
+    output: &mut [i8],
+) {
+    let finish = RequantizeShiftI8::new(p.output_zero_point, p.min, p.max);
+    let (words, _) = channels.as_chunks();
+    let (table, _) = words.as_chunks();
+    let (inputs, outputs) = (p.inputs as usize, (p.outputs as usize).max(1));
+    let mut output = output;
+    // Three rows at once, where four channels are there at once.
+    let (threes, three_outputs) = (inputs.wrapping_mul(3), outputs.wrapping_mul(3));
+    while outputs >= helium::CHANNELS
+        && output.len() >= three_outputs
+        && let Some((rows, later)) = input.split_at_checked(threes)
+    {
+        let (out, rest) = output.split_at_mut_checked(three_outputs).unwrap_or_default();
+        (input, output) = (later, rest);
+        let mut runs = Runs3::<2>::new();
+        let row = |at: usize| rows.get(at.wrapping_mul(inputs)..).unwrap_or(&[]);
+        runs.push([row(0), row(1), row(2)], inputs);
+        helium::outputs3(&runs, weights, table, out, outputs, finish.zero_point());
+        finish.narrow(out);
+    }
+    for out in output.whole_chunks_mut(outputs) {
+        let Some((row, later)) = input.split_at_checked(inputs) else { return };
+        input = later;
+        let mut runs = Runs::<1>::new();
+        runs.push(row, inputs);
+        helium::outputs(&runs, weights, table, out, finish.zero_point());
+        finish.narrow(out);
+    }
+}
+
+kernel! {
     /// f32 fully connected layer. Weights are packed as [`crate::dot`] says.
     fully_connected_f32 version 1
     params FullyConnectedF32 {
@@ -151,7 +208,7 @@ fn rows<T: Lane, P: Packing<T>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{bytes, eights, interleave, requantize, shifts, tables};
+    use crate::testing::{bytes, eights, fours, interleave, requantize, shifts, tables};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
@@ -182,6 +239,9 @@ mod tests {
             prop_assert_eq!(&output, &expected);
             FullyConnectedAnyI8 { inputs, outputs, output_zero_point: 3, min: -128, max: 127 }
                 .run(&input, &packed, &any, &mut output);
+            prop_assert_eq!(&output, &expected);
+            FullyConnectedRowsI8 { inputs, outputs, output_zero_point: 3, min: -128, max: 127 }
+                .run(&input, &weights, &fours(&any), &mut output);
             prop_assert_eq!(&output, &expected);
             let (packed, words) = (eights(&weights, inputs as usize), shifts(&any));
             for (min, max) in [(-128, 127), (-20, 30)] {

@@ -50,12 +50,17 @@ macro_rules! kernels {
         pub const SOURCES: &[(&str, &str)] = &[
             ("lib.rs", include_str!("lib.rs")),
             ("arch/dsp.rs", include_str!("arch/dsp.rs")),
+            ("arch/helium.rs", include_str!("arch/helium.rs")),
+            ("arch/helium/instructions.rs", include_str!("arch/helium/instructions.rs")),
+            ("arch/helium/twin.rs", include_str!("arch/helium/twin.rs")),
             ("arch/mod.rs", include_str!("arch/mod.rs")),
+            ("arch/runs.rs", include_str!("arch/runs.rs")),
             ("arch/taps.rs", include_str!("arch/taps.rs")),
             ("arch/v6m.rs", include_str!("arch/v6m.rs")),
             ("arch/v6m/instructions.rs", include_str!("arch/v6m/instructions.rs")),
             ("chunks.rs", include_str!("chunks.rs")),
             ("columns.rs", include_str!("columns.rs")),
+            ("conv2d/rows.rs", include_str!("conv2d/rows.rs")),
             ("declare.rs", include_str!("declare.rs")),
             ("dot.rs", include_str!("dot.rs")),
             ("dot/shift.rs", include_str!("dot/shift.rs")),
@@ -98,8 +103,8 @@ kernels! {
     fill: FillI16, FillI32, FillI64, FillU8;
     resize_nearest: ResizeNearestBytes;
     fully_connected: FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8,
-        FullyConnectedPairsI8;
-    conv2d: Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8;
+        FullyConnectedPairsI8, FullyConnectedRowsI8;
+    conv2d: Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Conv2dRowsI8;
     depthwise_conv2d: DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8,
         DepthwiseConv2dShiftI8;
     lookup: LookupU8, LookupU8InPlace;

@@ -155,3 +155,20 @@ pub(crate) fn eights(rows: &[i8], depth: usize) -> Vec<i8> {
     }
     packed
 }
+
+/// A table for any multiplier whose shifts are to the right, as [`crate::arch::helium`] takes it.
+pub(crate) fn fours(any: &[i32]) -> Vec<i32> {
+    let channels = any.len() / 3;
+    let group = |channels: [usize; 4]| {
+        let [a, b, c, d] = channels;
+        let words = |word: usize, order: [usize; 4]| order.map(|channel| any[channel * 3 + word]);
+        [words(0, [a, c, b, d]), words(1, channels), words(2, channels)]
+    };
+    let four = |first: usize| group([first, first + 1, first + 2, first + 3]);
+    let groups: Vec<[[i32; 4]; 3]> = if channels < 4 {
+        (0..channels).map(|channel| group([channel; 4])).collect()
+    } else {
+        (0..channels).step_by(4).map(|first| four(first.min(channels - 4))).collect()
+    };
+    groups.as_flattened().as_flattened().to_vec()
+}

@@ -11,8 +11,9 @@ use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::arch::v6m::RUNS;
+use kinglet_kernels::conv2d::takes_rows;
 use kinglet_kernels::dot::PAIRS_PATCH;
-use kinglet_kernels::{Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Window};
+use kinglet_kernels::{Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Conv2dRowsI8, Window};
 use std::sync::Arc;
 
 operator! {
@@ -358,8 +359,17 @@ pub(crate) fn lower_i8(
         && (window.height as usize).saturating_mul(runs_a_row) <= RUNS;
     // What is not gathered comes in runs of the channels of a group.
     let whole_blocks = (in_channels as usize / groups_len).is_multiple_of(4) || depth <= PAIRS_PATCH;
-    let (layout, weights) =
-        pack::weights_i8(cx, channels, rows, depth, outputs / groups_len, whole_blocks, few);
+    let rows_as_they_are = groups == 1 && takes_rows(&window, in_channels);
+    let (layout, weights) = pack::weights_i8(
+        cx,
+        channels,
+        rows,
+        depth,
+        outputs / groups_len,
+        whole_blocks,
+        few,
+        rows_as_they_are,
+    );
     let table = channels.constant_for(cx, layout, 2);
     let padding = cx.constant("padding", "", None, ConstantData::I8(padding));
     let args = [Arg::Input(0), weights, table, padding, Arg::Output(0)];
@@ -370,6 +380,10 @@ pub(crate) fn lower_i8(
         ),
         Layout::Eights => cx.call(
             Conv2dEightsI8 { window, in_channels, out_channels, output_zero_point, min, max },
+            &args,
+        ),
+        Layout::Rows => cx.call(
+            Conv2dRowsI8 { window, in_channels, out_channels, output_zero_point, min, max },
             &args,
         ),
         Layout::Interleaved if channels.any => cx.call(

@@ -8,7 +8,7 @@ use crate::pack::{self, Channels, Layout};
 use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
 use crate::reference;
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
-use kinglet_kernels::{FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8, FullyConnectedPairsI8};
+use kinglet_kernels::{FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8, FullyConnectedPairsI8, FullyConnectedRowsI8};
 use std::sync::Arc;
 
 operator! {
@@ -219,7 +219,7 @@ pub(crate) fn lower_rows_i8(
     (min, max): (i32, i32),
 ) -> Result<(), Refusal> {
     let (inputs, outputs) = (small(sizes[0])?, small(sizes[1])?);
-    let (layout, weights) = pack::weights_i8(cx, channels, rows, sizes[0], sizes[1], true, true);
+    let (layout, weights) = pack::weights_i8(cx, channels, rows, sizes[0], sizes[1], true, true, true);
     let table = channels.constant_for(cx, layout, 2);
     let args = [Arg::Input(0), weights, table, Arg::Output(0)];
     match layout {
@@ -228,6 +228,9 @@ pub(crate) fn lower_rows_i8(
         }
         Layout::Eights => {
             cx.call(FullyConnectedEightsI8 { inputs, outputs, output_zero_point, min, max }, &args);
+        }
+        Layout::Rows => {
+            cx.call(FullyConnectedRowsI8 { inputs, outputs, output_zero_point, min, max }, &args);
         }
         Layout::Interleaved if channels.any => {
             cx.call(FullyConnectedAnyI8 { inputs, outputs, output_zero_point, min, max }, &args);

@@ -4,6 +4,7 @@ use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::Refusal;
 use crate::quant::quantize_multiplier;
 use crate::reference;
+use kinglet_kernels::arch::helium;
 use kinglet_kernels::arch::v6m::{CHANNELS, FEWER, padded};
 use kinglet_kernels::dot::GROUP;
 use kinglet_target::{Isa, Vector};
@@ -88,6 +89,25 @@ pub fn eights(rows: &[i8], depth: usize) -> Vec<i8> {
     packed
 }
 
+/// The table of output channels as `kinglet_kernels::arch::helium` takes it, from one with three words a channel,
+/// the last one a right shift.
+pub fn fours(shifts: &[i32]) -> Vec<i32> {
+    let (words, _) = shifts.as_chunks::<3>();
+    let mut table = Vec::new();
+    for group in 0..helium::groups(words.len()) {
+        let channel = |at: usize| match words.len().checked_sub(helium::CHANNELS) {
+            Some(last) => words.get((group * helium::CHANNELS).min(last) + at),
+            None => words.get(group),
+        };
+        for (word, order) in [(0, [0, 2, 1, 3]), (1, [0, 1, 2, 3]), (2, [0, 1, 2, 3])] {
+            let of =
+                |at: usize| channel(at).and_then(|words| words.get(word)).copied().unwrap_or(0);
+            table.extend(order.map(|at| if word == 2 { -of(at) } else { of(at) }));
+        }
+    }
+    table
+}
+
 /// Which kernels take the weights of an int8 convolution or fully connected layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -97,11 +117,14 @@ pub enum Layout {
     Pairs,
     /// [`eights`], with the table of [`Channels::shifts`]; `…EightsI8`.
     Eights,
+    /// Rows as they are, with the table of [`fours`]; `…RowsI8`.
+    Rows,
 }
 
 /// Packs rows of `depth` weights for the target: the layout, and the constant. `channels` is their table;
 /// `whole_blocks` says that four inputs are always there at once, `few_runs` that the inputs of an output are few
-/// runs.
+/// runs, `rows_as_they_are` that the kernel of [`Layout::Rows`] takes them.
+#[expect(clippy::too_many_arguments, reason = "what a layout is chosen by")]
 pub fn weights_i8(
     cx: &mut Lower<'_>,
     channels: &Channels,
@@ -110,8 +133,13 @@ pub fn weights_i8(
     group_outputs: usize,
     whole_blocks: bool,
     few_runs: bool,
+    rows_as_they_are: bool,
 ) -> (Layout, Arg) {
     let vector = cx.target().vector;
+    if rows_as_they_are && channels.for_rows(cx) {
+        let data = ConstantData::I8(rows.to_vec());
+        return (Layout::Rows, cx.constant("weights", "", Some(1), data));
+    }
     if vector == Vector::Dsp
         && !channels.any
         && whole_blocks
@@ -201,6 +229,11 @@ impl Channels {
         cx.target().isa == Isa::Armv6m && self.shifts.is_some()
     }
 
+    /// Whether the target's kernels are those that take the table of [`fours`].
+    pub fn for_rows(&self, cx: &Lower<'_>) -> bool {
+        cx.target().vector == Vector::Helium && self.shifts.is_some()
+    }
+
     /// The table that goes with a layout as a constant, made from the bias at this input.
     pub fn constant_for(&self, cx: &mut Lower<'_>, layout: Layout, bias: usize) -> Arg {
         match (layout, &self.shifts) {
@@ -209,6 +242,10 @@ impl Channels {
                 words.resize(padded(words.len() / 3) * 3, 1);
                 let data = ConstantData::I32(words);
                 cx.constant("channels", "bias, multiplier, right shift", Some(bias), data)
+            }
+            (Layout::Rows, Some(shifts)) => {
+                let data = ConstantData::I32(fours(shifts));
+                cx.constant("channels", "4 biases, 4 multipliers, 4 shifts", Some(bias), data)
             }
             _ => self.constant(cx, bias),
         }

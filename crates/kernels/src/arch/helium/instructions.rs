@@ -1,0 +1,407 @@
+//! The loops of [`super`] in instructions.
+//!
+//! Functions are naked and name the processor, so that they are assembled whatever processor the rest is
+//! compiled for. They copy what they keep in memory to where sp points: one register less is taken, and several
+//! are loaded at once.
+
+use super::{CHANNELS, Group, LANES, Moved, Run3, Whole};
+use crate::arch::runs::Run;
+use core::arch::naked_asm;
+
+/// How much of the last vector a run of so many elements does not use.
+#[inline(always)]
+fn unused(len: usize) -> usize {
+    len.wrapping_neg() % LANES
+}
+
+/// What the functions for one place keep in memory: the inputs, and where outputs go.
+#[repr(C)]
+struct Call<S> {
+    source: S,
+    output: *mut i8,
+    zero_point: i32,
+    output_end: *mut i8,
+}
+
+/// One run of inputs.
+#[repr(C)]
+struct One {
+    first: *const i8,
+    unused: usize,
+    len: usize,
+}
+
+/// Several runs.
+#[repr(C)]
+struct Many {
+    runs: *const Run,
+    runs_end: *const Run,
+    unused: usize,
+}
+
+/// Adds the products of as many inputs as lr says, sixteen a round: inputs at r1; rows at r3, r5, r7 and r9 with
+/// sums in r0, r4, r2 and r6.
+macro_rules! add_rows {
+    () => {
+        "dlstp.8 lr, lr; \
+         31: vldrb.u8 q0, [r1], #16; \
+         vldrb.u8 q1, [r3], #16; \
+         vldrb.u8 q2, [r5], #16; \
+         vldrb.u8 q3, [r7], #16; \
+         vmladava.s8 r0, q0, q1; \
+         vldrb.u8 q1, [r9], #16; \
+         vmladava.s8 r4, q0, q2; \
+         vmladava.s8 r2, q0, q3; \
+         vmladava.s8 r6, q0, q1; \
+         letp lr, 31b;"
+    };
+}
+
+/// The body of a function for one place: groups of four channels. Weights are at r1, the table at r2, r3 is how
+/// far it is from row to row; `$sums` adds the products and leaves the next row in r3.
+macro_rules! one_place {
+    ($($sums:expr),+) => {
+        naked_asm!(
+            ".cpu cortex-m55",
+            "push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
+            "vldmia r0, {{d0, d1, d2}}",
+            "vpush {{d0, d1, d2}}",
+            "mov r11, r3",
+            "mov r12, r2",
+            "mov r3, r1",
+            "2:",
+            "add r5, r3, r11",
+            "add r7, r5, r11",
+            "add r9, r7, r11",
+            "ldm r12!, {{r0, r2, r4, r6}}",
+            $($sums,)+
+            "vmov q0[2], q0[0], r0, r2",
+            "vmov q0[3], q0[1], r4, r6",
+            "vldrw.u32 q1, [r12], #16",
+            "ldrd r0, r1, [sp, #12]",
+            "vqrdmulh.s32 q0, q0, q1",
+            "ldr r2, [sp, #20]",
+            // A negative value goes down by one, so that rounding half up becomes half away from zero.
+            "vshr.s32 q1, q0, #31",
+            "vldrw.u32 q2, [r12], #16",
+            "vadd.i32 q0, q0, q1",
+            "vrshl.s32 q0, q0, q2",
+            "vadd.i32 q0, q0, r1",
+            "vqmovnb.s32 q0, q0",
+            "vqmovnb.s16 q0, q0",
+            "vstrb.32 q0, [r0], #4",
+            "str r0, [sp, #12]",
+            "cmp r0, r2",
+            "bne 2b",
+            "add sp, #24",
+            "pop {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
+        )
+    };
+}
+
+/// Groups of four channels from one run of inputs.
+///
+/// # Safety
+/// `call` has at least one input, and place for a whole number of groups of outputs, which is not 0. For each of
+/// them there are an element at `table`, and four rows of as many elements as the inputs have at `weights`,
+/// `step` elements from one to the next: that number, or 0 when there is one group.
+#[unsafe(naked)]
+unsafe extern "C" fn one_run(
+    call: *const Call<One>,
+    weights: *const i8,
+    table: *const Group,
+    step: usize,
+) {
+    one_place!("ldm.w sp, {{r1, r8, lr}}", add_rows!(), "sub r3, r9, r8")
+}
+
+/// As [`one_run`], from several runs.
+///
+/// # Safety
+/// As for [`one_run`]; no run is empty, and rows have as many elements as the runs have together.
+#[unsafe(naked)]
+unsafe extern "C" fn many_runs(
+    call: *const Call<Many>,
+    weights: *const i8,
+    table: *const Group,
+    step: usize,
+) {
+    one_place!(
+        "ldr r10, [sp]",
+        "4:",
+        "ldrd r1, lr, [r10], #8",
+        "rsb r8, lr, #0",
+        add_rows!(),
+        // What rows have moved on too far.
+        "and r8, r8, #15",
+        "sub r3, r3, r8",
+        "sub r5, r5, r8",
+        "sub r7, r7, r8",
+        "sub r9, r9, r8",
+        "ldr r8, [sp, #4]",
+        "cmp r10, r8",
+        "bne 4b",
+        "mov r3, r9"
+    )
+}
+
+/// Calls the function for the number of runs; `rows` are four for each element of `output`, `step` elements from
+/// one to the next.
+///
+/// # Safety
+/// `output` is not empty. For each element of it there are one of `table` and four rows of `runs.depth` elements
+/// at `rows`.
+#[inline(always)]
+unsafe fn call(
+    runs: Moved<'_>,
+    rows: *const i8,
+    step: usize,
+    table: *const Group,
+    output: &mut [[i8; CHANNELS]],
+    zero_point: i32,
+) {
+    let range = output.as_mut_ptr_range();
+    let (output, output_end) = (range.start.cast(), range.end.cast());
+    if let [run] = *runs.runs {
+        let source = One { first: run.first, unused: unused(run.len), len: run.len };
+        let call = Call { source, output, zero_point, output_end };
+        // SAFETY: of the caller; runs are never empty.
+        unsafe { one_run(&raw const call, rows, table, step) };
+    } else {
+        let range = runs.runs.as_ptr_range();
+        let source = Many { runs: range.start, runs_end: range.end, unused: 0 };
+        let call = Call { source, output, zero_point, output_end };
+        // SAFETY: of the caller; `Moved` has at least one run, and none is empty.
+        unsafe { many_runs(&raw const call, rows, table, step) };
+    }
+}
+
+/// As its portable twin.
+#[inline(always)]
+pub(super) fn groups_of(
+    runs: Moved<'_>,
+    weights: &[i8],
+    table: &[Group],
+    output: &mut [[i8; CHANNELS]],
+    zero_point: i32,
+) {
+    let rows = output.len().wrapping_mul(CHANNELS);
+    let needed = runs.depth.checked_mul(rows);
+    if output.is_empty()
+        || output.len() > table.len()
+        || needed.is_none_or(|needed| weights.len() < needed)
+    {
+        return;
+    }
+    // SAFETY: `output` is not empty, and there are as many elements of `table` and four times as many rows.
+    unsafe { call(runs, weights.as_ptr(), runs.depth, table.as_ptr(), output, zero_point) };
+}
+
+/// As its portable twin.
+#[inline(always)]
+pub(super) fn repeated(
+    runs: Moved<'_>,
+    row: &[i8],
+    group: &Group,
+    zero_point: i32,
+) -> [i8; CHANNELS] {
+    let mut values = [0; CHANNELS];
+    if row.len() >= runs.depth {
+        let output = core::slice::from_mut(&mut values);
+        // SAFETY: there is one element of `output` and one of the table; the row stands for all four.
+        unsafe { call(runs, row.as_ptr(), 0, group, output, zero_point) };
+    }
+    values
+}
+
+/// What the functions for three places keep in memory.
+#[repr(C)]
+struct Call3<S> {
+    source: S,
+    outputs: [*mut i8; 3],
+    zero_point: i32,
+    /// 1, for an instruction that takes its numbers from registers.
+    one: i32,
+    /// Where the first place's outputs end.
+    output_end: *mut i8,
+    /// Elements of two rows.
+    two_rows: usize,
+    padding: u32,
+}
+
+/// Adds the products of three times as many inputs as lr says, sixteen a round: inputs at r1, r3 and r5, rows at
+/// r7 and r9, sums of the first row in r0, r4 and r8, of the second in r2, r6 and r10.
+macro_rules! add_places {
+    () => {
+        "31: vldrb.u8 q0, [r1], #16; \
+         vldrb.u8 q3, [r7], #16; \
+         vldrb.u8 q1, [r3], #16; \
+         vmladava.s8 r0, q0, q3; \
+         vldrb.u8 q2, [r5], #16; \
+         vmladava.s8 r4, q1, q3; \
+         vmladava.s8 r8, q2, q3; \
+         vldrb.u8 q3, [r9], #16; \
+         vmladava.s8 r2, q0, q3; \
+         vmladava.s8 r6, q1, q3; \
+         vmladava.s8 r10, q2, q3; \
+         letp lr, 31b;"
+    };
+}
+
+/// The sums of two channels of three places start from their biases, at r12.
+macro_rules! begin_pair {
+    () => {
+        "ldrd r0, r2, [r12], #8; \
+         mov r4, r0; mov r6, r2; mov r8, r0; mov r10, r2;"
+    };
+}
+
+/// The outputs of four channels of one place from their sums in a vector; multipliers in q0, shifts in q1, zero
+/// point in r3, 1 in r4.
+macro_rules! finish {
+    ($sums:literal to $output:literal) => {
+        concat!(
+            concat!("vqrdmulh.s32 ", $sums, ", ", $sums, ", q0;"),
+            // Adds the upper half of twice the number, which is -1 where it is negative: see `one_place`.
+            concat!("vqdmlah.s32 ", $sums, ", ", $sums, ", r4;"),
+            concat!("vrshl.s32 ", $sums, ", ", $sums, ", q1;"),
+            concat!("vadd.i32 ", $sums, ", ", $sums, ", r3;"),
+            concat!("vqmovnb.s32 ", $sums, ", ", $sums, ";"),
+            concat!("vqmovnb.s16 ", $sums, ", ", $sums, ";"),
+            concat!("vstrb.32 ", $sums, ", [", $output, "], #4;"),
+        )
+    };
+}
+
+/// The body of a function for three places: groups of four channels, channels 0 and 2 of a group first, then
+/// 1 and 3. Weights are at r1, the table at r2, r3 goes to r11; `$sums` adds the products and leaves rows where
+/// they end.
+macro_rules! three_places {
+    ($($sums:expr),+) => {
+        naked_asm!(
+            ".cpu cortex-m55",
+            "push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
+            "vpush {{d8, d9, d10, d11, d12, d13}}",
+            "vldmia r0, {{d0, d1, d2, d3, d4, d5}}",
+            "vpush {{d0, d1, d2, d3, d4, d5}}",
+            "mov r11, r3",
+            "mov r12, r2",
+            "mov r7, r1",
+            "ldr r9, [sp, #40]",
+            "add r9, r9, r7",
+            "2:",
+            begin_pair!(),
+            $($sums,)+
+            "vmov q4[2], q4[0], r0, r2",
+            "vmov q5[2], q5[0], r4, r6",
+            "vmov q6[2], q6[0], r8, r10",
+            begin_pair!(),
+            $($sums,)+
+            "vmov q4[3], q4[1], r0, r2",
+            "vmov q5[3], q5[1], r4, r6",
+            "vmov q6[3], q6[1], r8, r10",
+            "add r10, sp, #16",
+            "vldrw.u32 q0, [r12], #16",
+            "ldm r10, {{r0, r1, r2, r3, r4, r5, r6}}",
+            "vldrw.u32 q1, [r12], #16",
+            finish!("q4" to "r0"),
+            finish!("q5" to "r1"),
+            finish!("q6" to "r2"),
+            "stm r10, {{r0, r1, r2}}",
+            "mov r7, r9",
+            "add r9, r9, r6",
+            "cmp r0, r5",
+            "bne 2b",
+            "add sp, #48",
+            "vpop {{d8, d9, d10, d11, d12, d13}}",
+            "pop {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
+        )
+    };
+}
+
+/// Groups of four channels of three places, each from one run of inputs, which is in memory as its three places
+/// and its length.
+///
+/// # Safety
+/// `call` has at least one input, and place for a whole number of groups of outputs, which is not 0, of each
+/// place. For each of them there are an element at `table`, and four rows of as many elements as a place has
+/// inputs at `weights`.
+#[unsafe(naked)]
+unsafe extern "C" fn one_run3(
+    call: *const Call3<Run3>,
+    weights: *const i8,
+    table: *const Group,
+    unused: usize,
+) {
+    three_places!(
+        "ldm.w sp, {{r1, r3, r5, lr}}",
+        "dlstp.8 lr, lr",
+        add_places!(),
+        "sub r7, r7, r11",
+        "sub r9, r9, r11"
+    )
+}
+
+/// As [`one_run3`], from runs of whole vectors with an empty one behind them.
+///
+/// # Safety
+/// As for [`one_run3`]; rows have as many elements as the runs have together.
+#[unsafe(naked)]
+unsafe extern "C" fn many_runs3(
+    call: *const Call3<[*const Run3; 4]>,
+    weights: *const i8,
+    table: *const Group,
+    unused: usize,
+) {
+    three_places!(
+        "ldr r11, [sp]",
+        "4:",
+        "ldm r11!, {{r1, r3, r5, lr}}",
+        "wlstp.8 lr, lr, 5f",
+        add_places!(),
+        "b 4b",
+        "5:"
+    )
+}
+
+/// As its portable twin.
+#[inline(always)]
+pub(super) fn groups3_of(
+    runs: Whole<'_>,
+    weights: &[i8],
+    table: &[Group],
+    output: &mut [i8],
+    channels: usize,
+    groups: usize,
+    zero_point: i32,
+) {
+    let of_groups = groups.wrapping_mul(CHANNELS);
+    let needed = runs.depth.checked_mul(of_groups);
+    // The last of three places ends here.
+    let end = channels.checked_mul(2).and_then(|two| two.checked_add(of_groups));
+    if groups == 0
+        || groups > table.len()
+        || needed.is_none_or(|needed| weights.len() < needed)
+        || end.is_none_or(|end| output.len() < end)
+    {
+        return;
+    }
+    let first = output.as_mut_ptr();
+    let outputs = [0, channels, channels.wrapping_mul(2)].map(|at| first.wrapping_add(at));
+    let output_end = first.wrapping_add(of_groups);
+    let two_rows = runs.depth.wrapping_mul(2);
+    let (weights, table) = (weights.as_ptr(), table.as_ptr());
+    if let [run, _end] = *runs.runs {
+        let call =
+            Call3 { source: run, outputs, zero_point, one: 1, output_end, two_rows, padding: 0 };
+        // SAFETY: `Whole` has one run, which is not empty. `groups` is not 0; there are as many elements of
+        // `table`, four times as many rows at `weights`, and places for four times as many outputs from each of
+        // the three pointers on.
+        unsafe { one_run3(&raw const call, weights, table, unused(run.len)) };
+    } else {
+        let source = [runs.runs.as_ptr(); 4];
+        let call = Call3 { source, outputs, zero_point, one: 1, output_end, two_rows, padding: 0 };
+        // SAFETY: as above; `Whole` has runs of whole vectors and an empty one behind them.
+        unsafe { many_runs3(&raw const call, weights, table, 0) };
+    }
+}

@@ -1,0 +1,88 @@
+//! [`super`] in portable code: what the instructions must give.
+
+use super::{CHANNELS, Group, Moved, Whole};
+use crate::chunks::Chunks;
+use crate::fixed::multiply_by_quantized_multiplier;
+
+/// Where the bias of each channel of a group is.
+const BIAS: [usize; CHANNELS] = [0, 2, 1, 3];
+
+/// The output of each sum of a group.
+fn finish(
+    sums: [i32; CHANNELS],
+    [biases, multipliers, shifts]: &Group,
+    zero_point: i32,
+) -> [i8; CHANNELS] {
+    let mut values = [0; CHANNELS];
+    let words = BIAS.iter().zip(multipliers).zip(shifts);
+    for ((value, sum), ((&bias, &multiplier), &shift)) in values.iter_mut().zip(sums).zip(words) {
+        let sum = sum.wrapping_add(biases.get(bias).copied().unwrap_or(0));
+        let scaled = multiply_by_quantized_multiplier(sum, multiplier, shift);
+        *value = scaled.wrapping_add(zero_point).clamp(-128, 127) as i8;
+    }
+    values
+}
+
+/// The sum of the products of inputs and a row.
+fn dot<'a>(inputs: impl Iterator<Item = &'a [i8]>, row: &[i8]) -> i32 {
+    inputs
+        .flatten()
+        .zip(row)
+        .fold(0, |sum, (&x, &w)| sum.wrapping_add(i32::from(x).wrapping_mul(i32::from(w))))
+}
+
+/// Four channels that have the same row.
+pub(super) fn repeated(
+    runs: Moved<'_>,
+    row: &[i8],
+    group: &Group,
+    zero_point: i32,
+) -> [i8; CHANNELS] {
+    finish([dot(runs.slices(), row); CHANNELS], group, zero_point)
+}
+
+/// One group for each element of `output`.
+pub(super) fn groups_of(
+    runs: Moved<'_>,
+    weights: &[i8],
+    table: &[Group],
+    output: &mut [[i8; CHANNELS]],
+    zero_point: i32,
+) {
+    let mut rows = weights.whole_chunks(runs.depth);
+    for (out, group) in output.iter_mut().zip(table) {
+        let mut sums = [0; CHANNELS];
+        for (sum, row) in sums.iter_mut().zip(rows.by_ref()) {
+            *sum = dot(runs.slices(), row);
+        }
+        *out = finish(sums, group, zero_point);
+    }
+}
+
+/// So many groups of each of three places, whose outputs begin `channels` elements apart.
+pub(super) fn groups3_of(
+    runs: Whole<'_>,
+    weights: &[i8],
+    table: &[Group],
+    output: &mut [i8],
+    channels: usize,
+    groups: usize,
+    zero_point: i32,
+) {
+    for place in 0..3usize {
+        let inputs = runs.runs.iter().filter(|run| run.len > 0).map(|run| {
+            let first = run.first.get(place).copied().unwrap_or(core::ptr::null());
+            // SAFETY: a run that is not empty was made from slices of `len` elements that outlive the borrow.
+            unsafe { core::slice::from_raw_parts(first, run.len) }
+        });
+        let outputs = output.get_mut(place.wrapping_mul(channels)..).unwrap_or(&mut []);
+        let mut rows = weights.whole_chunks(runs.depth);
+        for (out, group) in outputs.as_chunks_mut().0.iter_mut().take(groups).zip(table) {
+            let mut sums = [0; CHANNELS];
+            for (sum, row) in sums.iter_mut().zip(rows.by_ref()) {
+                *sum = dot(inputs.clone(), row);
+            }
+            *out = finish(sums, group, zero_point);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Convolution by [`crate::arch::helium`]: three output places at once.
+
+use super::{Place, Shape};
+use crate::Window;
+use crate::arch::helium::{self, Group, LANES, Runs3};
+use crate::arch::runs::Runs;
+use crate::chunks::Chunks;
+use crate::dot::RequantizeShiftI8;
+
+/// Inputs that are gathered, of one place or of three.
+const PATCHES: usize = 288;
+
+/// Rows of a window whose inputs are taken where they lie.
+const ROWS: usize = 7;
+
+/// Runs of one output place in so many rows, left and right border included.
+const RUNS: usize = 3 * ROWS;
+
+kernel! {
+    /// As [`super::Conv2dI8`] of one group, for windows of [`takes_rows`]; weights and table as
+    /// [`crate::arch::helium`] takes them.
+    conv2d_rows_i8 version 1
+    params Conv2dRowsI8 {
+        /// How the window slides.
+        window: Window,
+        /// Input channels.
+        in_channels: u32,
+        /// Output channels.
+        out_channels: u32,
+        /// Zero point of the output.
+        output_zero_point: i32,
+        /// Least output.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+    }
+    operands (
+        input input: i8,
+        constant weights: i8,
+        constant channels: i32,
+        constant padding: i8,
+        output output: i8,
+    )
+}
+
+/// Whether inputs are taken where they lie: in runs of whole vectors.
+#[inline(always)]
+fn lies_in_rows(window: &Window, in_channels: u32) -> bool {
+    (in_channels as usize).is_multiple_of(LANES)
+        && window.dilation_width == 1
+        && window.height as usize <= ROWS
+}
+
+/// Whether [`Conv2dRowsI8`] takes inputs of so many channels: where they lie, or after they have been gathered.
+#[inline(always)]
+pub fn takes_rows(window: &Window, in_channels: u32) -> bool {
+    let taps = u64::from(window.height).saturating_mul(u64::from(window.width));
+    let depth = taps.saturating_mul(u64::from(in_channels));
+    lies_in_rows(window, in_channels) || depth <= PATCHES as u64
+}
+
+#[inline(always)]
+fn conv2d_rows_i8(
+    p: &Conv2dRowsI8,
+    input: &[i8],
+    weights: &[i8],
+    channels: &[i32],
+    padding: &[i8],
+    output: &mut [i8],
+) {
+    let finish = RequantizeShiftI8::new(p.output_zero_point, p.min, p.max);
+    let (words, _) = channels.as_chunks();
+    let (table, _) = words.as_chunks();
+    let shape = Shape::new(&p.window, p.in_channels, p.out_channels, 1);
+    let layer = Layer { weights, table, padding, zero_point: p.output_zero_point };
+    if lies_in_rows(&p.window, p.in_channels) {
+        shape.convolve_in_place(input, &layer, output);
+    } else {
+        shape.convolve_patches(input, &layer, output);
+    }
+    finish.narrow(output);
+}
+
+/// What is the same for all output places.
+struct Layer<'a> {
+    weights: &'a [i8],
+    table: &'a [Group],
+    padding: &'a [i8],
+    zero_point: i32,
+}
+
+impl Shape<'_> {
+    /// Elements of an image of the input, of a row of the output, and of an image of the output.
+    #[inline(always)]
+    fn lengths(&self) -> [usize; 3] {
+        let window = self.window;
+        let image = (window.in_height as usize)
+            .wrapping_mul(window.in_width as usize)
+            .wrapping_mul(self.in_channels);
+        let row = (window.out_width as usize).wrapping_mul(self.out_channels);
+        [image, row, (window.out_height as usize).wrapping_mul(row)]
+    }
+
+    /// Takes inputs where they lie.
+    #[inline(never)]
+    fn convolve_in_place(&self, mut input: &[i8], layer: &Layer<'_>, output: &mut [i8]) {
+        let window = self.window;
+        let [image_len, row_len, out_len] = self.lengths();
+        for out_image in output.whole_chunks_mut(out_len.max(1)) {
+            let Some((image, later)) = input.split_at_checked(image_len) else { return };
+            input = later;
+            let mut row = 0u32.wrapping_sub(window.pad_top);
+            for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
+                self.convolve_row(row, image, layer, out_row);
+                row = row.wrapping_add(window.stride_height);
+            }
+        }
+    }
+
+    /// One row of outputs, whose windows begin at this row of the input.
+    #[inline(always)]
+    fn convolve_row(&self, row: u32, image: &[i8], layer: &Layer<'_>, mut output: &mut [i8]) {
+        let window = self.window;
+        let channels = self.out_channels;
+        let three = if channels < helium::CHANNELS { usize::MAX } else { channels.wrapping_mul(3) };
+        let two_steps = window.stride_width.wrapping_mul(2);
+        let mut column = 0u32.wrapping_sub(window.pad_left);
+        let mut runs = Runs::<RUNS>::new();
+        while output.len() >= channels {
+            let together = output.len() >= three
+                && window.has_columns(column)
+                && window.has_columns(column.wrapping_add(two_steps));
+            let places = if together { three } else { channels };
+            let (out, later) = output.split_at_mut_checked(places).unwrap_or_default();
+            output = later;
+            if together {
+                let runs = self.find_three(row, column, image, layer.padding);
+                helium::outputs3(&runs, layer.weights, layer.table, out, channels, layer.zero_point);
+                column = column.wrapping_add(two_steps);
+            } else {
+                self.find(row, column, image, layer.padding, &mut runs);
+                helium::outputs(&runs, layer.weights, layer.table, out, layer.zero_point);
+            }
+            column = column.wrapping_add(window.stride_width);
+        }
+    }
+
+    /// Finds the runs of three neighboring places, whose columns are in the input.
+    #[inline(always)]
+    fn find_three<'v>(
+        &self,
+        mut row: u32,
+        column: u32,
+        image: &'v [i8],
+        padding: &'v [i8],
+    ) -> Runs3<'v, { ROWS + 1 }> {
+        let window = self.window;
+        let line_len = (window.in_width as usize).wrapping_mul(self.in_channels);
+        let step = (window.stride_width as usize).wrapping_mul(self.in_channels);
+        let len = (window.width as usize).wrapping_mul(self.in_channels);
+        let start = (column as usize).wrapping_mul(self.in_channels);
+        let mut runs = Runs3::new();
+        for _ in 0..window.height {
+            if row < window.in_height {
+                let at = (row as usize).wrapping_mul(line_len).wrapping_add(start);
+                let place = |moved: usize| image.get(at.wrapping_add(moved)..).unwrap_or(&[]);
+                runs.push([place(0), place(step), place(step.wrapping_mul(2))], len);
+            } else {
+                runs.push([padding; 3], len);
+            }
+            row = row.wrapping_add(window.dilation_height);
+        }
+        runs
+    }
+
+    /// Gathers inputs first.
+    #[inline(never)]
+    fn convolve_patches(&self, mut input: &[i8], layer: &Layer<'_>, output: &mut [i8]) {
+        let window = self.window;
+        let [image_len, _, out_len] = self.lengths();
+        let mut patches = [0; PATCHES];
+        let few = self.depth.wrapping_mul(3) > PATCHES || self.out_channels < helium::CHANNELS;
+        let together = if few { 1 } else { 3 };
+        let mut filled = 0usize;
+        for out_image in output.whole_chunks_mut(out_len.max(1)) {
+            let Some((image, later)) = input.split_at_checked(image_len) else { return };
+            input = later;
+            let mut left = out_image;
+            let mut row = 0u32.wrapping_sub(window.pad_top);
+            for _ in 0..window.out_height {
+                let mut column = 0u32.wrapping_sub(window.pad_left);
+                for _ in 0..window.out_width {
+                    let place = Place { row, column, channel: 0 };
+                    let at = filled.wrapping_mul(self.depth);
+                    if let Some(patch) = patches.get_mut(at..at.wrapping_add(self.depth)) {
+                        self.gather(place, image, layer.padding, patch);
+                    }
+                    filled = filled.wrapping_add(1);
+                    if filled == together {
+                        left = self.of_patches(&patches, filled, layer, left);
+                        filled = 0;
+                    }
+                    column = column.wrapping_add(window.stride_width);
+                }
+                row = row.wrapping_add(window.stride_height);
+            }
+            self.of_patches(&patches, filled, layer, left);
+            filled = 0;
+        }
+    }
+
+    /// The outputs of so many patches; gives what is left of `output`.
+    #[inline(never)]
+    fn of_patches<'o>(
+        &self,
+        patches: &[i8],
+        filled: usize,
+        layer: &Layer<'_>,
+        output: &'o mut [i8],
+    ) -> &'o mut [i8] {
+        let channels = self.out_channels;
+        let all = channels.wrapping_mul(filled);
+        let (out, later) = output.split_at_mut_checked(all).unwrap_or_default();
+        let patch = |at: usize| patches.get(at.wrapping_mul(self.depth)..).unwrap_or(&[]);
+        if filled == 3 {
+            let mut runs = Runs3::<2>::new();
+            runs.push([patch(0), patch(1), patch(2)], self.depth);
+            helium::outputs3(&runs, layer.weights, layer.table, out, channels, layer.zero_point);
+        } else {
+            let mut left = patches;
+            for out in out.whole_chunks_mut(channels) {
+                let mut runs = Runs::<1>::new();
+                runs.push(left, self.depth);
+                helium::outputs(&runs, layer.weights, layer.table, out, layer.zero_point);
+                left = left.get(self.depth..).unwrap_or(&[]);
+            }
+        }
+        later
+    }
+}
