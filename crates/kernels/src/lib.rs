@@ -51,6 +51,11 @@ macro_rules! kernels {
             ("lib.rs", include_str!("lib.rs")),
             ("arch/dsp.rs", include_str!("arch/dsp.rs")),
             ("arch/helium.rs", include_str!("arch/helium.rs")),
+            ("arch/helium/depthwise.rs", include_str!("arch/helium/depthwise.rs")),
+            (
+                "arch/helium/depthwise/instructions.rs",
+                include_str!("arch/helium/depthwise/instructions.rs"),
+            ),
             ("arch/helium/instructions.rs", include_str!("arch/helium/instructions.rs")),
             ("arch/helium/twin.rs", include_str!("arch/helium/twin.rs")),
             ("arch/mod.rs", include_str!("arch/mod.rs")),
@@ -62,6 +67,7 @@ macro_rules! kernels {
             ("columns.rs", include_str!("columns.rs")),
             ("conv2d/rows.rs", include_str!("conv2d/rows.rs")),
             ("declare.rs", include_str!("declare.rs")),
+            ("depthwise_conv2d/blocks.rs", include_str!("depthwise_conv2d/blocks.rs")),
             ("dot.rs", include_str!("dot.rs")),
             ("dot/shift.rs", include_str!("dot/shift.rs")),
             ("fixed.rs", include_str!("fixed.rs")),
@@ -105,7 +111,7 @@ kernels! {
     fully_connected: FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8,
         FullyConnectedPairsI8, FullyConnectedRowsI8;
     conv2d: Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Conv2dRowsI8;
-    depthwise_conv2d: DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8,
+    depthwise_conv2d: DepthwiseConv2dAnyI8, DepthwiseConv2dBlocksI8, DepthwiseConv2dF32, DepthwiseConv2dI8,
         DepthwiseConv2dShiftI8;
     lookup: LookupU8, LookupU8InPlace;
     mean: MeanF32, MeanI16, MeanI8;

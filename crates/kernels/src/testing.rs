@@ -1,6 +1,7 @@
 //! What the property tests of several kernels share: seeded data, windows, plain sums.
 
 use crate::Window;
+use crate::arch::helium::depthwise::{BLOCK, ORDER};
 use crate::arch::v6m::padded;
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -105,7 +106,7 @@ pub(crate) fn requantize(sum: i32, words: &[i32], zero_point: i32, min: i32, max
 pub(crate) fn tables(channels: usize) -> [Vec<i32>; 2] {
     let words = |c: usize| {
         let c = i32::try_from(c).unwrap();
-        (c * 1000 - 3000, (1 << 30) + c * 12_345_678, 2 + c)
+        (c * 1000 - 3000, (1 << 30) + c * 12_345_678, 2 + c % 30)
     };
     let plain = |(bias, multiplier, right): (i32, i32, i32)| {
         [bias, multiplier.wrapping_mul(2), 1i32 << (32 - right)]
@@ -171,4 +172,28 @@ pub(crate) fn fours(any: &[i32]) -> Vec<i32> {
         (0..channels).step_by(4).map(|first| four(first.min(channels - 4))).collect()
     };
     groups.as_flattened().as_flattened().to_vec()
+}
+
+/// Rows of taps and their table for any multiplier, as [`crate::arch::helium::depthwise`] takes them.
+pub(crate) fn blocks(rows: &[i8], taps: usize, any: &[i32]) -> (Option<Vec<i8>>, Vec<i32>) {
+    let channels = any.len() / 3;
+    let mut weights = Vec::new();
+    let mut table = Vec::new();
+    for block in (0..channels).step_by(BLOCK) {
+        let of = |at: usize| {
+            let channel = block + at;
+            if BLOCK.is_multiple_of(channels) { channel % channels } else { channel }
+        };
+        for tap in 0..taps {
+            weights
+                .extend((0..BLOCK).map(|at| rows.get(of(at) * taps + tap).copied().unwrap_or(0)));
+        }
+        let word = |at: &usize, word: usize| any.get(of(*at) * 3 + word).copied().unwrap_or(0);
+        table.extend(ORDER.iter().flatten().map(|at| word(at, 0)));
+        for four in ORDER {
+            table.extend(four.iter().map(|at| word(at, 1)));
+            table.extend(four.iter().map(|at| word(at, 2)));
+        }
+    }
+    (rows.iter().all(|&weight| weight > i8::MIN).then_some(weights), table)
 }

@@ -12,7 +12,7 @@ use crate::rewrite::{Border, is_neutral_in_sum};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::arch::taps::TAPS;
 use kinglet_kernels::{
-    Conv2dF32, Conv2dI8, DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8, DepthwiseConv2dShiftI8, Window,
+    Conv2dF32, Conv2dI8, DepthwiseConv2dAnyI8, DepthwiseConv2dBlocksI8, DepthwiseConv2dF32, DepthwiseConv2dI8, DepthwiseConv2dShiftI8, Window,
 };
 use std::sync::Arc;
 
@@ -263,6 +263,21 @@ impl Op for DepthwiseConv2d {
                         max,
                     };
                     lower_i8(cx, kernel, &channel_table, &rows, padding);
+                    return Ok(());
+                }
+                if sizes.taps <= TAPS
+                    && channel_table.for_rows(cx)
+                    && let Some(shifts) = &channel_table.shifts
+                    && let Some((packed, words)) = pack::blocks(&rows, sizes.taps, shifts)
+                {
+                    let packed = ConstantData::I8(packed);
+                    let weights = cx.constant("weights", "blocks of 16 channels", Some(1), packed);
+                    let packing = "16 biases, then 4 multipliers and 4 shifts four times";
+                    let table = cx.constant("channels", packing, Some(2), ConstantData::I32(words));
+                    let padding = cx.constant("padding", "", None, ConstantData::I8(padding));
+                    let kernel =
+                        DepthwiseConv2dBlocksI8 { window, channels, output_zero_point, min, max };
+                    cx.call(kernel, &[Arg::Input(0), weights, table, padding, Arg::Output(0)]);
                     return Ok(());
                 }
                 let packed = ConstantData::I8(pack::interleave(&rows, sizes.taps));

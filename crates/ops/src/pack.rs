@@ -5,6 +5,7 @@ use crate::op::Refusal;
 use crate::quant::quantize_multiplier;
 use crate::reference;
 use kinglet_kernels::arch::helium;
+use kinglet_kernels::arch::helium::depthwise::{BLOCK, ORDER};
 use kinglet_kernels::arch::v6m::{CHANNELS, FEWER, padded};
 use kinglet_kernels::dot::GROUP;
 use kinglet_target::{Isa, Vector};
@@ -106,6 +107,34 @@ pub fn fours(shifts: &[i32]) -> Vec<i32> {
         }
     }
     table
+}
+
+/// Packs rows of taps, one for each channel of a depthwise convolution, and their table, as [`fours`] takes it, as
+/// `kinglet_kernels::arch::helium::depthwise` takes them: sixteen channels for each tap, block after block, filled
+/// up with the same channels again where they go into a block, else with nothing. `None` with a weight of -128.
+pub fn blocks(rows: &[i8], taps: usize, shifts: &[i32]) -> Option<(Vec<i8>, Vec<i32>)> {
+    if rows.contains(&i8::MIN) {
+        return None;
+    }
+    let (words, _) = shifts.as_chunks::<3>();
+    let channels = words.len().max(1);
+    let (mut weights, mut table) = (Vec::new(), Vec::new());
+    for block in (0..channels).step_by(BLOCK) {
+        let of = |at: usize| {
+            if BLOCK.is_multiple_of(channels) { at % channels } else { block + at }
+        };
+        for tap in 0..taps {
+            let weight = |at: usize| rows.get(of(at) * taps + tap).copied().unwrap_or(0);
+            weights.extend((0..BLOCK).map(weight));
+        }
+        let words = |at: usize| words.get(of(at)).copied().unwrap_or([0, 0, 1]);
+        table.extend(ORDER.iter().flatten().map(|&at| words(at)[0]));
+        for four in ORDER {
+            table.extend(four.map(|at| words(at)[1]));
+            table.extend(four.map(|at| -words(at)[2]));
+        }
+    }
+    Some((weights, table))
 }
 
 /// Which kernels take the weights of an int8 convolution or fully connected layer.
