@@ -143,8 +143,7 @@ fn fully_connected_rows_i8(
         let (out, rest) = output.split_at_mut_checked(three_outputs).unwrap_or_default();
         (input, output) = (later, rest);
         let mut runs = Runs3::<2>::new();
-        let row = |at: usize| rows.get(at.wrapping_mul(inputs)..).unwrap_or(&[]);
-        runs.push([row(0), row(1), row(2)], inputs);
+        runs.push(rows, inputs, inputs);
         helium::outputs3(&runs, weights, table, out, outputs, finish.zero_point());
         finish.narrow(out);
     }

@@ -54,17 +54,25 @@ impl<'a, const N: usize> Runs3<'a, N> {
         Self { runs, count: 0, depth: 0, ragged: false, slices: PhantomData }
     }
 
-    /// Adds a run of `len` elements of each place; nothing happens when they are not there, are none, or there is
-    /// no place left.
+    /// Forgets them all.
     #[inline(always)]
-    pub fn push(&mut self, values: [&'a [i8]; 3], len: usize) {
-        let enough = values.iter().all(|values| len <= values.len());
+    pub fn clear(&mut self) {
+        (self.count, self.depth, self.ragged) = (0, 0, false);
+    }
+
+    /// Adds a run of `len` elements of each place, those of a place `step` elements behind those of the one
+    /// before; nothing happens when they are not there, are none, or there is no place left.
+    #[inline(always)]
+    pub fn push(&mut self, values: &'a [i8], step: usize, len: usize) {
         let next = self.count.wrapping_add(1);
-        if let Some([run, end]) = self.runs.get_mut(self.count..=next)
-            && enough
+        let last = step.checked_mul(2).and_then(|two| two.checked_add(len));
+        if let Some([run, end]) = self.runs.get_mut(self.count..).and_then(<[_]>::first_chunk_mut)
+            && last.is_some_and(|last| last <= values.len())
             && len > 0
         {
-            *run = Run3 { first: values.map(<[i8]>::as_ptr), len };
+            let first = values.as_ptr();
+            let second = first.wrapping_add(step);
+            *run = Run3 { first: [first, second, second.wrapping_add(step)], len };
             end.len = 0;
             self.count = next;
             self.depth = self.depth.wrapping_add(len);
@@ -195,11 +203,32 @@ fn outputs3_of(
     }
 }
 
+/// Copies rows of at most [`LANES`] elements, `from_step` elements apart, to rows `to_step` elements apart. Nothing
+/// is written when one of them is not there or longer.
+#[inline(always)]
+pub fn copy_rows(
+    rows: usize,
+    len: usize,
+    from: &[i8],
+    from_step: usize,
+    to: &mut [i8],
+    to_step: usize,
+) {
+    let last = rows.wrapping_sub(1);
+    let reaches = |step: usize, all: usize| {
+        last.checked_mul(step).and_then(|at| at.checked_add(len)).is_some_and(|end| end <= all)
+    };
+    let something = rows > 0 && len > 0 && len <= LANES;
+    if something && reaches(from_step, from.len()) && reaches(to_step, to.len()) {
+        copy(rows, len, from, from_step, to, to_step);
+    }
+}
+
 #[cfg(all(target_arch = "arm", feature = "helium"))]
 mod instructions;
 #[cfg(all(target_arch = "arm", feature = "helium"))]
-use instructions::{groups_of, groups3_of, repeated};
+use instructions::{copy, groups_of, groups3_of, repeated};
 #[cfg(not(all(target_arch = "arm", feature = "helium")))]
 mod twin;
 #[cfg(not(all(target_arch = "arm", feature = "helium")))]
-use twin::{groups_of, groups3_of, repeated};
+use twin::{copy, groups_of, groups3_of, repeated};

@@ -6,6 +6,7 @@ use crate::arch::helium::{self, Group, LANES, Runs3};
 use crate::arch::runs::Runs;
 use crate::chunks::Chunks;
 use crate::dot::RequantizeShiftI8;
+use crate::window::offset;
 
 /// Inputs that are gathered, of one place or of three.
 const PATCHES: usize = 288;
@@ -89,6 +90,22 @@ struct Layer<'a> {
     zero_point: i32,
 }
 
+/// Runs that are found again for each place or each three.
+struct Found<'a> {
+    three: Runs3<'a, { ROWS + 1 }>,
+    one: Runs<'a, RUNS>,
+}
+
+/// How many of so many taps from `first` on, which has wrapped where it is before the input, are before the
+/// input, and how many in it. Those of a window behind it are all before.
+#[inline(always)]
+fn clip(first: u32, taps: u32, len: u32) -> (usize, usize) {
+    let before = if first < len { 0 } else { 0u32.wrapping_sub(first).min(taps) };
+    let left = taps.wrapping_sub(before);
+    let inside = left.min(len.saturating_sub(first.wrapping_add(before)));
+    (before as usize, inside as usize)
+}
+
 impl Shape<'_> {
     /// Elements of an image of the input, of a row of the output, and of an image of the output.
     #[inline(always)]
@@ -103,15 +120,21 @@ impl Shape<'_> {
 
     /// Takes inputs where they lie.
     #[inline(never)]
-    fn convolve_in_place(&self, mut input: &[i8], layer: &Layer<'_>, output: &mut [i8]) {
+    fn convolve_in_place<'v>(
+        &self,
+        mut input: &'v [i8],
+        layer: &Layer<'v>,
+        output: &mut [i8],
+    ) {
         let window = self.window;
+        let mut found = Found { three: Runs3::new(), one: Runs::new() };
         let [image_len, row_len, out_len] = self.lengths();
         for out_image in output.whole_chunks_mut(out_len.max(1)) {
             let Some((image, later)) = input.split_at_checked(image_len) else { return };
             input = later;
             let mut row = 0u32.wrapping_sub(window.pad_top);
             for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
-                self.convolve_row(row, image, layer, out_row);
+                self.convolve_row(row, image, layer, out_row, &mut found);
                 row = row.wrapping_add(window.stride_height);
             }
         }
@@ -119,13 +142,19 @@ impl Shape<'_> {
 
     /// One row of outputs, whose windows begin at this row of the input.
     #[inline(always)]
-    fn convolve_row(&self, row: u32, image: &[i8], layer: &Layer<'_>, mut output: &mut [i8]) {
+    fn convolve_row<'v>(
+        &self,
+        row: u32,
+        image: &'v [i8],
+        layer: &Layer<'v>,
+        mut output: &mut [i8],
+        found: &mut Found<'v>,
+    ) {
         let window = self.window;
         let channels = self.out_channels;
         let three = if channels < helium::CHANNELS { usize::MAX } else { channels.wrapping_mul(3) };
         let two_steps = window.stride_width.wrapping_mul(2);
         let mut column = 0u32.wrapping_sub(window.pad_left);
-        let mut runs = Runs::<RUNS>::new();
         while output.len() >= channels {
             let together = output.len() >= three
                 && window.has_columns(column)
@@ -134,12 +163,13 @@ impl Shape<'_> {
             let (out, later) = output.split_at_mut_checked(places).unwrap_or_default();
             output = later;
             if together {
-                let runs = self.find_three(row, column, image, layer.padding);
-                helium::outputs3(&runs, layer.weights, layer.table, out, channels, layer.zero_point);
+                self.find_three(row, column, image, layer.padding, &mut found.three);
+                let runs = &found.three;
+                helium::outputs3(runs, layer.weights, layer.table, out, channels, layer.zero_point);
                 column = column.wrapping_add(two_steps);
             } else {
-                self.find(row, column, image, layer.padding, &mut runs);
-                helium::outputs(&runs, layer.weights, layer.table, out, layer.zero_point);
+                self.find(row, column, image, layer.padding, &mut found.one);
+                helium::outputs(&found.one, layer.weights, layer.table, out, layer.zero_point);
             }
             column = column.wrapping_add(window.stride_width);
         }
@@ -153,24 +183,23 @@ impl Shape<'_> {
         column: u32,
         image: &'v [i8],
         padding: &'v [i8],
-    ) -> Runs3<'v, { ROWS + 1 }> {
+        runs: &mut Runs3<'v, { ROWS + 1 }>,
+    ) {
         let window = self.window;
         let line_len = (window.in_width as usize).wrapping_mul(self.in_channels);
         let step = (window.stride_width as usize).wrapping_mul(self.in_channels);
         let len = (window.width as usize).wrapping_mul(self.in_channels);
         let start = (column as usize).wrapping_mul(self.in_channels);
-        let mut runs = Runs3::new();
+        runs.clear();
         for _ in 0..window.height {
             if row < window.in_height {
                 let at = (row as usize).wrapping_mul(line_len).wrapping_add(start);
-                let place = |moved: usize| image.get(at.wrapping_add(moved)..).unwrap_or(&[]);
-                runs.push([place(0), place(step), place(step.wrapping_mul(2))], len);
+                runs.push(image.get(at..).unwrap_or(&[]), step, len);
             } else {
-                runs.push([padding; 3], len);
+                runs.push(padding, 0, len);
             }
             row = row.wrapping_add(window.dilation_height);
         }
-        runs
     }
 
     /// Gathers inputs first.
@@ -190,10 +219,9 @@ impl Shape<'_> {
             for _ in 0..window.out_height {
                 let mut column = 0u32.wrapping_sub(window.pad_left);
                 for _ in 0..window.out_width {
-                    let place = Place { row, column, channel: 0 };
                     let at = filled.wrapping_mul(self.depth);
                     if let Some(patch) = patches.get_mut(at..at.wrapping_add(self.depth)) {
-                        self.gather(place, image, layer.padding, patch);
+                        self.gather_rows(row, column, image, layer.padding, patch);
                     }
                     filled = filled.wrapping_add(1);
                     if filled == together {
@@ -209,6 +237,37 @@ impl Shape<'_> {
         }
     }
 
+    /// Copies the inputs of one place side by side.
+    #[inline(always)]
+    fn gather_rows(&self, row: u32, column: u32, image: &[i8], padding: &[i8], patch: &mut [i8]) {
+        let window = self.window;
+        if window.dilation_height != 1 || window.dilation_width != 1 {
+            self.gather(Place { row, column, channel: 0 }, image, padding, patch);
+            return;
+        }
+        let (above, rows) = clip(row, window.height, window.in_height);
+        let (before, columns) = clip(column, window.width, window.in_width);
+        let of_columns = |columns: usize| columns.wrapping_mul(self.in_channels);
+        let line_len = of_columns(window.in_width as usize);
+        let run_len = of_columns(window.width as usize);
+        let inside = of_columns(columns);
+        if rows.wrapping_mul(inside) < self.depth {
+            patch.fill(padding.first().copied().unwrap_or(0));
+        }
+        let from = offset(row).wrapping_add(above).wrapping_mul(line_len);
+        let mut from = from.wrapping_add(of_columns(offset(column).wrapping_add(before)));
+        let mut to = above.wrapping_mul(run_len).wrapping_add(of_columns(before));
+        let mut left = inside;
+        while left > 0 {
+            let len = left.min(LANES);
+            let image = image.get(from..).unwrap_or(&[]);
+            let patch = patch.get_mut(to..).unwrap_or(&mut []);
+            helium::copy_rows(rows, len, image, line_len, patch, run_len);
+            (from, to) = (from.wrapping_add(len), to.wrapping_add(len));
+            left = left.wrapping_sub(len);
+        }
+    }
+
     /// The outputs of so many patches; gives what is left of `output`.
     #[inline(never)]
     fn of_patches<'o>(
@@ -221,10 +280,9 @@ impl Shape<'_> {
         let channels = self.out_channels;
         let all = channels.wrapping_mul(filled);
         let (out, later) = output.split_at_mut_checked(all).unwrap_or_default();
-        let patch = |at: usize| patches.get(at.wrapping_mul(self.depth)..).unwrap_or(&[]);
         if filled == 3 {
             let mut runs = Runs3::<2>::new();
-            runs.push([patch(0), patch(1), patch(2)], self.depth);
+            runs.push(patches, self.depth, self.depth);
             helium::outputs3(&runs, layer.weights, layer.table, out, channels, layer.zero_point);
         } else {
             let mut left = patches;

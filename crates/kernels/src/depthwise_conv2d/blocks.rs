@@ -115,23 +115,23 @@ impl<'a> Shape<'a, i8> {
     fn neighbors(&self, taps: &Taps<'_, i8>, number: usize, layer: &Layer<'_>, output: &mut [i8]) {
         let channels = self.channels;
         let step = (self.window.stride_width as usize).wrapping_mul(channels);
-        // Places without a gap between them are one place with more channels.
-        let together = if step == channels && BLOCK.is_multiple_of(channels) { BLOCK / channels } else { 1 };
-        let wide = number / together;
-        let (now, rest) = output
-            .split_at_mut_checked(wide.wrapping_mul(together).wrapping_mul(channels))
-            .unwrap_or_default();
-        let places = Places { number, at: 0, step, channels };
-        if together > 1 && wide > 0 {
-            let places = Places { number: wide, step: BLOCK, channels: BLOCK, ..places };
-            layer.outputs(taps, places, now);
-            let number = number.wrapping_sub(wide.wrapping_mul(together));
-            let at = wide.wrapping_mul(BLOCK);
-            layer.outputs(taps, Places { number, at, step, channels }, rest);
-        } else if together > 1 {
-            layer.outputs(taps, places, rest);
-        } else {
+        // Places without a gap between them are one place with more channels: the binary logarithm of how many.
+        let together: u32 = match channels {
+            1 => 4,
+            2 => 3,
+            4 => 2,
+            8 => 1,
+            _ => 0,
+        };
+        let together = if step == channels { together } else { 0 };
+        let wide = if together > 0 { number >> together } else { 0 };
+        let at = wide.wrapping_mul(BLOCK);
+        let (now, rest) = output.split_at_mut_checked(at).unwrap_or_default();
+        if wide > 0 {
+            let places = Places { number: wide, at: 0, step: BLOCK, channels: BLOCK };
             layer.outputs(taps, places, now);
         }
+        let number = number.wrapping_sub(wide << together);
+        layer.outputs(taps, Places { number, at, step, channels }, rest);
     }
 }

@@ -405,3 +405,48 @@ pub(super) fn groups3_of(
         unsafe { many_runs3(&raw const call, weights, table, 0) };
     }
 }
+
+/// As its portable twin.
+#[inline(always)]
+pub(super) fn copy(
+    rows: usize,
+    len: usize,
+    from: &[i8],
+    from_step: usize,
+    to: &mut [i8],
+    to_step: usize,
+) {
+    // SAFETY: the caller has seen that there are rows, of 1 to 16 elements, and that all are there in both slices.
+    unsafe { copy_vectors(to.as_mut_ptr(), from.as_ptr(), len, rows, from_step, to_step) };
+}
+
+/// Copies rows of at most one vector.
+///
+/// # Safety
+/// `rows` is not 0, `len` is 1 to 16, and each row has `len` elements on both sides.
+#[unsafe(naked)]
+unsafe extern "C" fn copy_vectors(
+    to: *mut i8,
+    from: *const i8,
+    len: usize,
+    rows: usize,
+    from_step: usize,
+    to_step: usize,
+) {
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push {{r4, lr}}",
+        "ldrd r4, r12, [sp, #8]",
+        "vctp.8 r2",
+        "dls lr, r3",
+        "2:",
+        "vpst",
+        "vldrbt.u8 q0, [r1]",
+        "add r1, r1, r4",
+        "vpst",
+        "vstrbt.8 q0, [r0]",
+        "add r0, r0, r12",
+        "le lr, 2b",
+        "pop {{r4, pc}}",
+    )
+}

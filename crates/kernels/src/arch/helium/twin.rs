@@ -86,3 +86,21 @@ pub(super) fn groups3_of(
         }
     }
 }
+
+/// Copies rows that are there.
+pub(super) fn copy(
+    rows: usize,
+    len: usize,
+    from: &[i8],
+    from_step: usize,
+    to: &mut [i8],
+    to_step: usize,
+) {
+    for row in 0..rows {
+        let from = from.get(row.wrapping_mul(from_step)..).unwrap_or(&[]);
+        let to = to.get_mut(row.wrapping_mul(to_step)..).unwrap_or(&mut []);
+        for (to, &from) in to.iter_mut().zip(from).take(len) {
+            *to = from;
+        }
+    }
+}
