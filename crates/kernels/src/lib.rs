@@ -51,6 +51,7 @@ macro_rules! kernels {
             ("lib.rs", include_str!("lib.rs")),
             ("arch/dsp.rs", include_str!("arch/dsp.rs")),
             ("arch/helium.rs", include_str!("arch/helium.rs")),
+            ("arch/helium/add.rs", include_str!("arch/helium/add.rs")),
             ("arch/helium/depthwise.rs", include_str!("arch/helium/depthwise.rs")),
             (
                 "arch/helium/depthwise/instructions.rs",

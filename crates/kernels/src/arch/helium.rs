@@ -4,6 +4,8 @@
 //! Weights are plain rows, one for each output channel: loops that end within a vector leave the rest of it out,
 //! so that neither rows nor inputs need filling up. Sums of four channels are requantized together.
 
+#[cfg(all(target_arch = "arm", feature = "helium"))]
+pub mod add;
 pub mod depthwise;
 
 use super::runs::{Moved, Runs};
