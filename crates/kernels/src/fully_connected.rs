@@ -1,6 +1,6 @@
 //! Matrix times vector: TFLite FULLY_CONNECTED, and CONV_2D with a window of one place.
 
-use crate::arch::helium::{self, Runs3};
+use crate::arch::helium;
 use crate::arch::runs::Runs;
 use crate::arch::v6m;
 use crate::chunks::Chunks;
@@ -124,7 +124,7 @@ kernel! {
 #[inline(always)]
 fn fully_connected_rows_i8(
     p: &FullyConnectedRowsI8,
-    mut input: &[i8],
+    input: &[i8],
     weights: &[i8],
     channels: &[i32],
     output: &mut [i8],
@@ -132,29 +132,9 @@ fn fully_connected_rows_i8(
     let finish = RequantizeShiftI8::new(p.output_zero_point, p.min, p.max);
     let (words, _) = channels.as_chunks();
     let (table, _) = words.as_chunks();
-    let (inputs, outputs) = (p.inputs as usize, (p.outputs as usize).max(1));
-    let mut output = output;
-    // Three rows at once, where four channels are there at once.
-    let (threes, three_outputs) = (inputs.wrapping_mul(3), outputs.wrapping_mul(3));
-    while outputs >= helium::CHANNELS
-        && output.len() >= three_outputs
-        && let Some((rows, later)) = input.split_at_checked(threes)
-    {
-        let (out, rest) = output.split_at_mut_checked(three_outputs).unwrap_or_default();
-        (input, output) = (later, rest);
-        let mut runs = Runs3::<2>::new();
-        runs.push(rows, inputs, inputs);
-        helium::outputs3(&runs, weights, table, out, outputs, finish.zero_point());
-        finish.narrow(out);
-    }
-    for out in output.whole_chunks_mut(outputs) {
-        let Some((row, later)) = input.split_at_checked(inputs) else { return };
-        input = later;
-        let mut runs = Runs::<1>::new();
-        runs.push(row, inputs);
-        helium::outputs(&runs, weights, table, out, finish.zero_point());
-        finish.narrow(out);
-    }
+    let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
+    helium::rows(input, inputs, weights, table, output, outputs, finish.zero_point());
+    finish.narrow(output);
 }
 
 kernel! {

@@ -126,24 +126,17 @@ pub fn outputs<const N: usize>(
     output: &mut [i8],
     zero_point: i32,
 ) {
-    if let Some(runs) = runs.moved(0) {
-        outputs_of(runs, weights, table, output, zero_point);
+    if let Some(runs) = runs.moved(0)
+        && complete(output.len(), runs.depth, weights, table)
+    {
+        one_place(runs, weights, table, output, zero_point);
     }
 }
 
-/// Not inlined: it is the same for every layer.
+/// As [`outputs`], where weights and table are there. Not inlined: it is the same for every layer.
 #[inline(never)]
-fn outputs_of(
-    runs: Moved<'_>,
-    weights: &[i8],
-    table: &[Group],
-    output: &mut [i8],
-    zero_point: i32,
-) {
+fn one_place(runs: Moved<'_>, weights: &[i8], table: &[Group], output: &mut [i8], zero_point: i32) {
     let channels = output.len();
-    if !complete(channels, runs.depth, weights, table) {
-        return;
-    }
     if channels < CHANNELS {
         for ((out, row), group) in
             output.iter_mut().zip(weights.whole_chunks(runs.depth)).zip(table)
@@ -176,13 +169,19 @@ pub fn outputs3<const N: usize>(
     channels: usize,
     zero_point: i32,
 ) {
-    if let Some(runs) = runs.whole() {
-        outputs3_of(runs, weights, table, output, channels, zero_point);
+    let enough = channels.checked_mul(3).is_some_and(|all| all <= output.len());
+    if let Some(runs) = runs.whole()
+        && enough
+        && channels >= CHANNELS
+        && complete(channels, runs.depth, weights, table)
+    {
+        three_places(runs, weights, table, output, channels, zero_point);
     }
 }
 
-#[inline(never)]
-fn outputs3_of(
+/// As [`outputs3`], where weights, table and room for the outputs are there.
+#[inline(always)]
+fn three_places(
     runs: Whole<'_>,
     weights: &[i8],
     table: &[Group],
@@ -190,10 +189,6 @@ fn outputs3_of(
     channels: usize,
     zero_point: i32,
 ) {
-    let enough = channels.checked_mul(3).is_some_and(|all| all <= output.len());
-    if channels < CHANNELS || !enough || !complete(channels, runs.depth, weights, table) {
-        return;
-    }
     let whole = channels / CHANNELS;
     groups3_of(runs, weights, table, output, channels, whole, zero_point);
     if !channels.is_multiple_of(CHANNELS) {
@@ -205,32 +200,93 @@ fn outputs3_of(
     }
 }
 
-/// Copies rows of at most [`LANES`] elements, `from_step` elements apart, to rows `to_step` elements apart. Nothing
-/// is written when one of them is not there or longer.
-#[inline(always)]
-pub fn copy_rows(
-    rows: usize,
-    len: usize,
-    from: &[i8],
-    from_step: usize,
-    to: &mut [i8],
-    to_step: usize,
+/// Computes output channels from rows of inputs, `depth` each, one row after the other: as many as `output` has
+/// room for, `channels` each. Otherwise as [`outputs`].
+#[inline(never)]
+pub fn rows(
+    mut input: &[i8],
+    depth: usize,
+    weights: &[i8],
+    table: &[Group],
+    mut output: &mut [i8],
+    channels: usize,
+    zero_point: i32,
 ) {
-    let last = rows.wrapping_sub(1);
-    let reaches = |step: usize, all: usize| {
-        last.checked_mul(step).and_then(|at| at.checked_add(len)).is_some_and(|end| end <= all)
+    if depth == 0 || channels == 0 || !complete(channels, depth, weights, table) {
+        return;
+    }
+    if channels >= CHANNELS {
+        if depth <= LANES {
+            let done = shallow_rows(input, depth, weights, table, output, channels, zero_point);
+            input = input.get(done.wrapping_mul(depth)..).unwrap_or(&[]);
+            output = output.get_mut(done.wrapping_mul(channels)..).unwrap_or(&mut []);
+        }
+        let (inputs, outputs) = (depth.wrapping_mul(3), channels.wrapping_mul(3));
+        let end = Run3 { first: [core::ptr::null(); 3], len: 0 };
+        while output.len() >= outputs
+            && let Some((now, later)) = input.split_at_checked(inputs)
+        {
+            let first = now.as_ptr();
+            let second = first.wrapping_add(depth);
+            let run = Run3 { first: [first, second, second.wrapping_add(depth)], len: depth };
+            let (out, rest) = output.split_at_mut_checked(outputs).unwrap_or_default();
+            three_places(
+                Whole { runs: &[run, end], depth },
+                weights,
+                table,
+                out,
+                channels,
+                zero_point,
+            );
+            (input, output) = (later, rest);
+        }
+    }
+    for out in output.whole_chunks_mut(channels) {
+        let Some((now, later)) = input.split_at_checked(depth) else { return };
+        input = later;
+        let mut runs = Runs::<1>::new();
+        runs.push(now, depth);
+        if let Some(runs) = runs.moved(0) {
+            one_place(runs, weights, table, out, zero_point);
+        }
+    }
+}
+
+/// How the inputs of neighboring places are copied: for each, rows of elements.
+#[derive(Clone, Copy, Debug)]
+pub struct Rectangles {
+    /// How many places.
+    pub places: usize,
+    /// Rows of a place.
+    pub rows: usize,
+    /// Elements of a row, at most [`LANES`].
+    pub len: usize,
+    /// Elements from one place to the next: where they are, and where they go.
+    pub places_apart: [usize; 2],
+    /// Elements from one row to the next: where they are, and where they go.
+    pub rows_apart: [usize; 2],
+}
+
+/// Copies rows of inputs. Nothing is written when one of them is not there or is longer than it may be.
+#[inline(always)]
+pub fn gather(rectangles: &Rectangles, from: &[i8], to: &mut [i8]) {
+    let &Rectangles { places, rows, len, places_apart, rows_apart } = rectangles;
+    let end = |place: usize, row: usize| {
+        let last = places.wrapping_sub(1).checked_mul(place)?;
+        rows.wrapping_sub(1).checked_mul(row)?.checked_add(last)?.checked_add(len)
     };
-    let something = rows > 0 && len > 0 && len <= LANES;
-    if something && reaches(from_step, from.len()) && reaches(to_step, to.len()) {
-        copy(rows, len, from, from_step, to, to_step);
+    let ends = end(places_apart[0], rows_apart[0]).zip(end(places_apart[1], rows_apart[1]));
+    let something = places > 0 && rows > 0 && len > 0 && len <= LANES;
+    if something && ends.is_some_and(|(last, room)| last <= from.len() && room <= to.len()) {
+        copy(rectangles, from, to);
     }
 }
 
 #[cfg(all(target_arch = "arm", feature = "helium"))]
 mod instructions;
 #[cfg(all(target_arch = "arm", feature = "helium"))]
-use instructions::{copy, groups_of, groups3_of, repeated};
+use instructions::{copy, groups_of, groups3_of, repeated, shallow_rows};
 #[cfg(not(all(target_arch = "arm", feature = "helium")))]
 mod twin;
 #[cfg(not(all(target_arch = "arm", feature = "helium")))]
-use twin::{copy, groups_of, groups3_of, repeated};
+use twin::{copy, groups_of, groups3_of, repeated, shallow_rows};

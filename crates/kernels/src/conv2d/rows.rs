@@ -2,20 +2,20 @@
 
 use super::{Place, Shape};
 use crate::Window;
-use crate::arch::helium::{self, Group, LANES, Runs3};
+use crate::arch::helium::{self, Group, LANES, Rectangles, Runs3};
 use crate::arch::runs::Runs;
 use crate::chunks::Chunks;
 use crate::dot::RequantizeShiftI8;
 use crate::window::offset;
 
 /// Inputs that are gathered, of one place or of three.
-const PATCHES: usize = 288;
+const PATCHES: usize = 240;
 
 /// Rows of a window whose inputs are taken where they lie.
-const ROWS: usize = 7;
+const ROWS: usize = 5;
 
-/// Runs of one output place in so many rows, left and right border included.
-const RUNS: usize = 3 * ROWS;
+/// Runs of one output place in so many rows: what is in the input, and one border.
+const RUNS: usize = 2 * ROWS;
 
 kernel! {
     /// As [`super::Conv2dI8`] of one group, for windows of [`takes_rows`]; weights and table as
@@ -50,6 +50,7 @@ fn lies_in_rows(window: &Window, in_channels: u32) -> bool {
     (in_channels as usize).is_multiple_of(LANES)
         && window.dilation_width == 1
         && window.height as usize <= ROWS
+        && window.width <= window.in_width
 }
 
 /// Whether [`Conv2dRowsI8`] takes inputs of so many channels: where they lie, or after they have been gathered.
@@ -207,69 +208,103 @@ impl Shape<'_> {
     fn convolve_patches(&self, mut input: &[i8], layer: &Layer<'_>, output: &mut [i8]) {
         let window = self.window;
         let [image_len, _, out_len] = self.lengths();
-        let mut patches = [0; PATCHES];
         let few = self.depth.wrapping_mul(3) > PATCHES || self.out_channels < helium::CHANNELS;
-        let together = if few { 1 } else { 3 };
-        let mut filled = 0usize;
+        let together: usize = if few { 1 } else { 3 };
+        let mut patches = [0; PATCHES];
         for out_image in output.whole_chunks_mut(out_len.max(1)) {
             let Some((image, later)) = input.split_at_checked(image_len) else { return };
             input = later;
             let mut left = out_image;
+            let mut filled = 0usize;
             let mut row = 0u32.wrapping_sub(window.pad_top);
             for _ in 0..window.out_height {
+                let mut places = window.out_width;
                 let mut column = 0u32.wrapping_sub(window.pad_left);
-                for _ in 0..window.out_width {
+                while places > 0 {
                     let at = filled.wrapping_mul(self.depth);
-                    if let Some(patch) = patches.get_mut(at..at.wrapping_add(self.depth)) {
-                        self.gather_rows(row, column, image, layer.padding, patch);
-                    }
-                    filled = filled.wrapping_add(1);
+                    let room = together.wrapping_sub(filled) as u32;
+                    let inside = self.places_inside(column, places.min(room));
+                    let patch = patches.get_mut(at..).unwrap_or(&mut []);
+                    self.gather_places(row, column, inside, image, layer.padding, patch);
+                    let new = inside.max(1);
+                    filled = filled.wrapping_add(new as usize);
+                    places = places.wrapping_sub(new);
+                    column = column.wrapping_add(new.wrapping_mul(window.stride_width));
                     if filled == together {
                         left = self.of_patches(&patches, filled, layer, left);
                         filled = 0;
                     }
-                    column = column.wrapping_add(window.stride_width);
                 }
                 row = row.wrapping_add(window.stride_height);
             }
             self.of_patches(&patches, filled, layer, left);
-            filled = 0;
         }
     }
 
-    /// Copies the inputs of one place side by side.
+    /// How many places from this column on, at most so many, have all their columns in the input.
     #[inline(always)]
-    fn gather_rows(&self, row: u32, column: u32, image: &[i8], padding: &[i8], patch: &mut [i8]) {
+    fn places_inside(&self, mut column: u32, most: u32) -> u32 {
+        let mut number = 0u32;
+        while number < most && self.window.has_columns(column) {
+            column = column.wrapping_add(self.window.stride_width);
+            number = number.wrapping_add(1);
+        }
+        number
+    }
+
+    /// Copies the inputs of one place side by side; of `inside` neighboring ones when it is not 0, whose columns are
+    /// all in the input.
+    #[inline(always)]
+    fn gather_places(
+        &self,
+        row: u32,
+        column: u32,
+        inside: u32,
+        image: &[i8],
+        padding: &[i8],
+        patches: &mut [i8],
+    ) {
         let window = self.window;
+        let places = inside.max(1) as usize;
+        let Some(patches) = patches.get_mut(..places.wrapping_mul(self.depth)) else { return };
         if window.dilation_height != 1 || window.dilation_width != 1 {
-            self.gather(Place { row, column, channel: 0 }, image, padding, patch);
+            let mut place = Place { row, column, channel: 0 };
+            for patch in patches.whole_chunks_mut(self.depth) {
+                self.gather(place, image, padding, patch);
+                place.column = place.column.wrapping_add(window.stride_width);
+            }
             return;
         }
+        let of_columns = |columns: usize| columns.wrapping_mul(self.in_channels);
         let (above, rows) = clip(row, window.height, window.in_height);
         let (before, columns) = clip(column, window.width, window.in_width);
-        let of_columns = |columns: usize| columns.wrapping_mul(self.in_channels);
         let line_len = of_columns(window.in_width as usize);
         let run_len = of_columns(window.width as usize);
-        let inside = of_columns(columns);
-        if rows.wrapping_mul(inside) < self.depth {
-            patch.fill(padding.first().copied().unwrap_or(0));
+        let mut left = of_columns(columns);
+        if rows.wrapping_mul(left) < self.depth {
+            patches.fill(padding.first().copied().unwrap_or(0));
         }
         let from = offset(row).wrapping_add(above).wrapping_mul(line_len);
         let mut from = from.wrapping_add(of_columns(offset(column).wrapping_add(before)));
         let mut to = above.wrapping_mul(run_len).wrapping_add(of_columns(before));
-        let mut left = inside;
         while left > 0 {
             let len = left.min(LANES);
-            let image = image.get(from..).unwrap_or(&[]);
-            let patch = patch.get_mut(to..).unwrap_or(&mut []);
-            helium::copy_rows(rows, len, image, line_len, patch, run_len);
+            let rectangles = Rectangles {
+                places,
+                rows,
+                len,
+                places_apart: [of_columns(window.stride_width as usize), self.depth],
+                rows_apart: [line_len, run_len],
+            };
+            let patches = patches.get_mut(to..).unwrap_or(&mut []);
+            helium::gather(&rectangles, image.get(from..).unwrap_or(&[]), patches);
             (from, to) = (from.wrapping_add(len), to.wrapping_add(len));
             left = left.wrapping_sub(len);
         }
     }
 
     /// The outputs of so many patches; gives what is left of `output`.
-    #[inline(never)]
+    #[inline(always)]
     fn of_patches<'o>(
         &self,
         patches: &[i8],
@@ -280,19 +315,8 @@ impl Shape<'_> {
         let channels = self.out_channels;
         let all = channels.wrapping_mul(filled);
         let (out, later) = output.split_at_mut_checked(all).unwrap_or_default();
-        if filled == 3 {
-            let mut runs = Runs3::<2>::new();
-            runs.push(patches, self.depth, self.depth);
-            helium::outputs3(&runs, layer.weights, layer.table, out, channels, layer.zero_point);
-        } else {
-            let mut left = patches;
-            for out in out.whole_chunks_mut(channels) {
-                let mut runs = Runs::<1>::new();
-                runs.push(left, self.depth);
-                helium::outputs(&runs, layer.weights, layer.table, out, layer.zero_point);
-                left = left.get(self.depth..).unwrap_or(&[]);
-            }
-        }
+        let Layer { weights, table, zero_point, .. } = *layer;
+        helium::rows(patches, self.depth, weights, table, out, channels, zero_point);
         later
     }
 }

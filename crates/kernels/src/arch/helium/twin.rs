@@ -1,6 +1,6 @@
 //! [`super`] in portable code: what the instructions must give.
 
-use super::{CHANNELS, Group, Moved, Whole};
+use super::{CHANNELS, Group, Moved, Rectangles, Whole};
 use crate::chunks::Chunks;
 use crate::fixed::multiply_by_quantized_multiplier;
 
@@ -88,19 +88,33 @@ pub(super) fn groups3_of(
 }
 
 /// Copies rows that are there.
-pub(super) fn copy(
-    rows: usize,
-    len: usize,
-    from: &[i8],
-    from_step: usize,
-    to: &mut [i8],
-    to_step: usize,
-) {
-    for row in 0..rows {
-        let from = from.get(row.wrapping_mul(from_step)..).unwrap_or(&[]);
-        let to = to.get_mut(row.wrapping_mul(to_step)..).unwrap_or(&mut []);
-        for (to, &from) in to.iter_mut().zip(from).take(len) {
-            *to = from;
+pub(super) fn copy(rectangles: &Rectangles, from: &[i8], to: &mut [i8]) {
+    let &Rectangles { places, rows, len, places_apart, rows_apart } = rectangles;
+    for place in 0..places {
+        for row in 0..rows {
+            let at = |which: usize| {
+                let apart = |apart: [usize; 2]| apart.get(which).copied().unwrap_or(0);
+                let first = place.wrapping_mul(apart(places_apart));
+                first.wrapping_add(row.wrapping_mul(apart(rows_apart)))
+            };
+            let from = from.get(at(0)..).unwrap_or(&[]);
+            let to = to.get_mut(at(1)..).unwrap_or(&mut []);
+            for (to, &from) in to.iter_mut().zip(from).take(len) {
+                *to = from;
+            }
         }
     }
+}
+
+/// How many rows have been computed here, of at most one vector each: none. What is left is computed anyway.
+pub(super) fn shallow_rows(
+    _input: &[i8],
+    _depth: usize,
+    _weights: &[i8],
+    _table: &[Group],
+    _output: &mut [i8],
+    _channels: usize,
+    _zero_point: i32,
+) -> usize {
+    0
 }
