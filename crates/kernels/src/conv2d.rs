@@ -1,8 +1,7 @@
 //! Two-dimensional convolution, grouped or not: TFLite CONV_2D.
 
 use crate::Window;
-use crate::arch::runs::Runs;
-use crate::arch::v6m::{self, RUNS};
+use crate::arch::v6m::{self, RUNS, Runs};
 use crate::chunks::Chunks;
 use crate::dot::{
     self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8,
@@ -302,13 +301,13 @@ impl<'a> Shape<'a> {
     /// Finds the runs of inputs of one place, whose first row and column have wrapped where they are in the
     /// padding: neighboring columns of each row.
     #[inline(never)]
-    fn find<'v, const N: usize>(
+    fn find<'v>(
         &self,
         mut row: u32,
         column: u32,
         image: &'v [i8],
         padding: &'v [i8],
-        runs: &mut Runs<'v, N>,
+        runs: &mut Runs<'v, RUNS>,
     ) {
         let window = self.window;
         let of_channels = |columns: u32| (columns as usize).wrapping_mul(self.in_channels);
@@ -535,7 +534,7 @@ mod tests {
                 kernel.run(input.get(1..).unwrap_or(&[]), &eight, &words, &padding, &mut output);
                 kernel.run(&input, eight.get(1..).unwrap_or(&[]), &words, &[], &mut output);
             }
-            if groups == 1 && takes_rows(&window, in_channels) {
+            if groups == 1 && takes_rows(&window, in_channels, out_channels) {
                 let words = fours(&any);
                 let kernel = Conv2dRowsI8 {
                     window, in_channels, out_channels, output_zero_point, min, max,

@@ -1,8 +1,7 @@
 //! Matrix times vector: TFLite FULLY_CONNECTED, and CONV_2D with a window of one place.
 
 use crate::arch::helium;
-use crate::arch::runs::Runs;
-use crate::arch::v6m;
+use crate::arch::v6m::{self, Runs};
 use crate::chunks::Chunks;
 use crate::dot::{
     self, ClampF32, Interleaved, Lane, Packing, Pairs, RequantizeAnyI8, RequantizeI8,
@@ -132,8 +131,9 @@ fn fully_connected_rows_i8(
     let finish = RequantizeShiftI8::new(p.output_zero_point, p.min, p.max);
     let (words, _) = channels.as_chunks();
     let (table, _) = words.as_chunks();
-    let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
-    helium::rows(input, inputs, weights, table, output, outputs, finish.zero_point());
+    let channels = p.outputs as usize;
+    let layer = helium::Layer { weights, table, channels, zero_point: p.output_zero_point };
+    helium::rows(input, p.inputs as usize, &layer, output);
     finish.narrow(output);
 }
 

@@ -60,7 +60,6 @@ macro_rules! kernels {
             ("arch/helium/instructions.rs", include_str!("arch/helium/instructions.rs")),
             ("arch/helium/twin.rs", include_str!("arch/helium/twin.rs")),
             ("arch/mod.rs", include_str!("arch/mod.rs")),
-            ("arch/runs.rs", include_str!("arch/runs.rs")),
             ("arch/taps.rs", include_str!("arch/taps.rs")),
             ("arch/v6m.rs", include_str!("arch/v6m.rs")),
             ("arch/v6m/instructions.rs", include_str!("arch/v6m/instructions.rs")),

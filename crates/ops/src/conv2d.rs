@@ -359,7 +359,7 @@ pub(crate) fn lower_i8(
         && (window.height as usize).saturating_mul(runs_a_row) <= RUNS;
     // What is not gathered comes in runs of the channels of a group.
     let whole_blocks = (in_channels as usize / groups_len).is_multiple_of(4) || depth <= PAIRS_PATCH;
-    let rows_as_they_are = groups == 1 && takes_rows(&window, in_channels);
+    let rows_as_they_are = groups == 1 && takes_rows(&window, in_channels, out_channels);
     let (layout, weights) = pack::weights_i8(
         cx,
         channels,

@@ -8,7 +8,6 @@
 pub mod add;
 pub mod depthwise;
 
-use super::runs::{Moved, Runs};
 use crate::chunks::Chunks;
 use core::marker::PhantomData;
 
@@ -29,6 +28,29 @@ pub const fn groups(channels: usize) -> usize {
     if channels < CHANNELS { channels } else { channels.div_ceil(CHANNELS) }
 }
 
+/// What is the same for all places of a layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer<'a> {
+    /// A row of as many weights as there are inputs for each output channel.
+    pub weights: &'a [i8],
+    /// What [`groups`] says; right shifts are 1 to 31, otherwise as `multiply_by_quantized_multiplier` takes them.
+    pub table: &'a [Group],
+    /// Output channels.
+    pub channels: usize,
+    /// Zero point of the output.
+    pub zero_point: i32,
+}
+
+impl Layer<'_> {
+    /// Whether weights and table are there for all channels and so many inputs.
+    #[inline(always)]
+    fn is_complete(&self, depth: usize) -> bool {
+        let needed = depth.checked_mul(self.channels);
+        needed.is_some_and(|needed| needed <= self.weights.len())
+            && groups(self.channels) <= self.table.len()
+    }
+}
+
 /// Runs of three places at once.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -37,14 +59,29 @@ struct Run3 {
     len: usize,
 }
 
-/// Runs of inputs of three output places, less than `N` of them: what [`Runs`] is for one.
+impl Run3 {
+    /// Behind the last one.
+    const END: Self = Self { first: [core::ptr::null(); 3], len: 0 };
+
+    #[inline(always)]
+    fn new(first: *const i8, step: usize, len: usize) -> Self {
+        let second = first.wrapping_add(step);
+        Self { first: [first, second, second.wrapping_add(step)], len }
+    }
+}
+
+/// Less than `N` slices whose elements, one slice after the other, are the inputs of an output place; of three
+/// places at once.
 pub struct Runs3<'a, const N: usize> {
     /// Behind the last one there is one that is empty.
     runs: [Run3; N],
     count: usize,
+    /// The first of those that move from place to place, which are neighbors.
+    first_moving: usize,
+    last_moving: usize,
     depth: usize,
-    /// Whether a run does not end with a whole vector.
-    ragged: bool,
+    /// How far they may move.
+    slack: usize,
     slices: PhantomData<&'a [i8]>,
 }
 
@@ -52,42 +89,55 @@ impl<'a, const N: usize> Runs3<'a, N> {
     /// None.
     #[inline(always)]
     pub fn new() -> Self {
-        let runs = [Run3 { first: [core::ptr::null(); 3], len: 0 }; N];
-        Self { runs, count: 0, depth: 0, ragged: false, slices: PhantomData }
+        Self {
+            runs: [Run3::END; N],
+            count: 0,
+            first_moving: 0,
+            last_moving: 0,
+            depth: 0,
+            slack: usize::MAX,
+            slices: PhantomData,
+        }
     }
 
     /// Forgets them all.
     #[inline(always)]
     pub fn clear(&mut self) {
-        (self.count, self.depth, self.ragged) = (0, 0, false);
+        (self.count, self.first_moving, self.last_moving) = (0, 0, 0);
+        (self.depth, self.slack) = (0, usize::MAX);
     }
 
-    /// Adds a run of `len` elements of each place, those of a place `step` elements behind those of the one
-    /// before; nothing happens when they are not there, are none, or there is no place left.
+    /// Adds a run of `len` elements, a multiple of [`LANES`], which begins `step` elements further for each place;
+    /// nothing happens when that many elements are not there, or there is no place left.
     #[inline(always)]
     pub fn push(&mut self, values: &'a [i8], step: usize, len: usize) {
-        let next = self.count.wrapping_add(1);
-        let last = step.checked_mul(2).and_then(|two| two.checked_add(len));
+        let slack =
+            step.checked_mul(2).and_then(|two| values.len().checked_sub(two)?.checked_sub(len));
         if let Some([run, end]) = self.runs.get_mut(self.count..).and_then(<[_]>::first_chunk_mut)
-            && last.is_some_and(|last| last <= values.len())
+            && let Some(slack) = slack
             && len > 0
+            && len.is_multiple_of(LANES)
         {
-            let first = values.as_ptr();
-            let second = first.wrapping_add(step);
-            *run = Run3 { first: [first, second, second.wrapping_add(step)], len };
+            *run = Run3::new(values.as_ptr(), step, len);
             end.len = 0;
-            self.count = next;
+            self.count = self.count.wrapping_add(1);
             self.depth = self.depth.wrapping_add(len);
-            self.ragged |= !len.is_multiple_of(LANES);
+            if step > 0 {
+                self.slack = self.slack.min(slack);
+                self.last_moving = self.count;
+            } else if self.last_moving == 0 {
+                self.first_moving = self.count;
+            }
         }
     }
 
-    /// The runs with the empty one behind them; `None` when there are none, or several that are ragged.
+    /// Moves those that are not the same for all places.
     #[inline(always)]
-    fn whole(&self) -> Option<Whole<'_>> {
-        let usable = self.count == 1 || (self.count > 1 && !self.ragged);
-        let runs = self.runs.get(..=self.count)?;
-        usable.then_some(Whole { runs, depth: self.depth })
+    fn advance(&mut self, by: usize) {
+        let moving = self.runs.get_mut(self.first_moving..self.last_moving).unwrap_or(&mut []);
+        for run in moving {
+            run.first = run.first.map(|first| first.wrapping_add(by));
+        }
     }
 }
 
@@ -97,158 +147,120 @@ impl<const N: usize> Default for Runs3<'_, N> {
     }
 }
 
-/// Runs that are there, with an empty one behind them: one run, or several of whole vectors. Only
-/// [`Runs3::whole`] makes it.
+/// Runs that are there, with an empty one behind them: one run, or several of whole vectors.
 #[derive(Clone, Copy)]
 struct Whole<'a> {
     runs: &'a [Run3],
     depth: usize,
 }
 
-/// Whether weights and table are there for so many channels.
-#[inline(always)]
-fn complete(channels: usize, depth: usize, weights: &[i8], table: &[Group]) -> bool {
-    let needed = depth.checked_mul(channels);
-    needed.is_some_and(|needed| needed <= weights.len()) && groups(channels) <= table.len()
-}
-
-/// Computes output channels from the same inputs.
+/// Computes the output channels of `threes` times three places: their channels begin `apart` elements apart, and
+/// those of the next three `next_output` elements further, where runs have moved `next_input` elements.
 ///
-/// `weights` are rows of as many elements as the runs have together, one row for each channel. `table` has what
-/// [`groups`] says; right shifts are 1 to 31, otherwise as `multiply_by_quantized_multiplier` takes them.
-///
-/// Nothing is written when inputs, weights or table are not there.
+/// Nothing is written when inputs, weights, table or room for the outputs are not there, or there are fewer than
+/// [`CHANNELS`] channels.
 #[inline(always)]
-pub fn outputs<const N: usize>(
-    runs: &Runs<'_, N>,
-    weights: &[i8],
-    table: &[Group],
+pub fn threes<const N: usize>(
+    runs: &mut Runs3<'_, N>,
+    layer: &Layer<'_>,
     output: &mut [i8],
-    zero_point: i32,
+    [threes, apart]: [usize; 2],
+    [next_input, next_output]: [usize; 2],
 ) {
-    if let Some(runs) = runs.moved(0)
-        && complete(output.len(), runs.depth, weights, table)
+    let Some(last) = threes.checked_sub(1) else { return };
+    let end = (|| {
+        let last = last.checked_mul(next_output)?.checked_add(apart.checked_mul(2)?)?;
+        last.checked_add(layer.channels)
+    })();
+    let moves = last.checked_mul(next_input);
+    if runs.count == 0
+        || layer.channels < CHANNELS
+        || !layer.is_complete(runs.depth)
+        || end.is_none_or(|end| end > output.len())
+        || moves.is_none_or(|moves| moves > runs.slack)
     {
-        one_place(runs, weights, table, output, zero_point);
-    }
-}
-
-/// As [`outputs`], where weights and table are there. Not inlined: it is the same for every layer.
-#[inline(never)]
-fn one_place(runs: Moved<'_>, weights: &[i8], table: &[Group], output: &mut [i8], zero_point: i32) {
-    let channels = output.len();
-    if channels < CHANNELS {
-        for ((out, row), group) in
-            output.iter_mut().zip(weights.whole_chunks(runs.depth)).zip(table)
-        {
-            let [value, ..] = repeated(runs, row, group, zero_point);
-            *out = value;
-        }
         return;
     }
-    let (fours, rest) = output.as_chunks_mut::<CHANNELS>();
-    groups_of(runs, weights, table, fours, zero_point);
-    if !rest.is_empty()
-        && let Some(last) = output.last_chunk_mut::<CHANNELS>()
-    {
-        let before = channels.wrapping_sub(CHANNELS);
-        let rows = weights.get(before.wrapping_mul(runs.depth)..).unwrap_or(&[]);
-        let table = table.get(channels / CHANNELS..).unwrap_or(&[]);
-        groups_of(runs, rows, table, core::slice::from_mut(last), zero_point);
+    let mut output = output;
+    for _ in 0..threes {
+        let all = runs.runs.get(..=runs.count).unwrap_or(&[]);
+        three_places(Whole { runs: all, depth: runs.depth }, layer, output, apart);
+        output = output.get_mut(next_output..).unwrap_or(&mut []);
+        runs.advance(next_input);
     }
 }
 
-/// As [`outputs`], for three places at once: `output` has their channels, `channels` each, side by side. Either
-/// there is one run, or all are whole vectors of [`LANES`] elements.
+/// Computes the output channels of three places, which begin `apart` elements apart; weights, table and room for
+/// the outputs are there.
 #[inline(always)]
-pub fn outputs3<const N: usize>(
-    runs: &Runs3<'_, N>,
-    weights: &[i8],
-    table: &[Group],
-    output: &mut [i8],
-    channels: usize,
-    zero_point: i32,
-) {
-    let enough = channels.checked_mul(3).is_some_and(|all| all <= output.len());
-    if let Some(runs) = runs.whole()
-        && enough
-        && channels >= CHANNELS
-        && complete(channels, runs.depth, weights, table)
-    {
-        three_places(runs, weights, table, output, channels, zero_point);
+fn three_places(runs: Whole<'_>, layer: &Layer<'_>, output: &mut [i8], apart: usize) {
+    let whole = layer.channels / CHANNELS;
+    groups3_of(runs, layer, output, apart, whole);
+    if !layer.channels.is_multiple_of(CHANNELS) {
+        let before = layer.channels.wrapping_sub(CHANNELS);
+        let layer = Layer {
+            weights: layer.weights.get(before.wrapping_mul(runs.depth)..).unwrap_or(&[]),
+            table: layer.table.get(whole..).unwrap_or(&[]),
+            ..*layer
+        };
+        let output = output.get_mut(before..).unwrap_or(&mut []);
+        groups3_of(runs, &layer, output, apart, 1);
     }
 }
 
-/// As [`outputs3`], where weights, table and room for the outputs are there.
-#[inline(always)]
-fn three_places(
-    runs: Whole<'_>,
-    weights: &[i8],
-    table: &[Group],
-    output: &mut [i8],
-    channels: usize,
-    zero_point: i32,
-) {
-    let whole = channels / CHANNELS;
-    groups3_of(runs, weights, table, output, channels, whole, zero_point);
-    if !channels.is_multiple_of(CHANNELS) {
-        let before = channels.wrapping_sub(CHANNELS);
-        let rows = weights.get(before.wrapping_mul(runs.depth)..).unwrap_or(&[]);
-        let (table, output) =
-            (table.get(whole..).unwrap_or(&[]), output.get_mut(before..).unwrap_or(&mut []));
-        groups3_of(runs, rows, table, output, channels, 1, zero_point);
-    }
-}
-
-/// Computes output channels from rows of inputs, `depth` each, one row after the other: as many as `output` has
-/// room for, `channels` each. Otherwise as [`outputs`].
+/// Computes output channels from rows of `depth` inputs, one row after the other: as many as `output` has room for.
+///
+/// Nothing is written where inputs, weights or table are not there.
 #[inline(never)]
-pub fn rows(
-    mut input: &[i8],
-    depth: usize,
-    weights: &[i8],
-    table: &[Group],
-    mut output: &mut [i8],
-    channels: usize,
-    zero_point: i32,
-) {
-    if depth == 0 || channels == 0 || !complete(channels, depth, weights, table) {
+pub fn rows(mut input: &[i8], depth: usize, layer: &Layer<'_>, mut output: &mut [i8]) {
+    let channels = layer.channels;
+    if depth == 0 || channels == 0 || !layer.is_complete(depth) {
         return;
     }
     if channels >= CHANNELS {
         if depth <= LANES {
-            let done = shallow_rows(input, depth, weights, table, output, channels, zero_point);
+            let done = shallow_rows(input, depth, layer, output);
             input = input.get(done.wrapping_mul(depth)..).unwrap_or(&[]);
             output = output.get_mut(done.wrapping_mul(channels)..).unwrap_or(&mut []);
         }
         let (inputs, outputs) = (depth.wrapping_mul(3), channels.wrapping_mul(3));
-        let end = Run3 { first: [core::ptr::null(); 3], len: 0 };
         while output.len() >= outputs
             && let Some((now, later)) = input.split_at_checked(inputs)
         {
-            let first = now.as_ptr();
-            let second = first.wrapping_add(depth);
-            let run = Run3 { first: [first, second, second.wrapping_add(depth)], len: depth };
+            let runs = [Run3::new(now.as_ptr(), depth, depth), Run3::END];
             let (out, rest) = output.split_at_mut_checked(outputs).unwrap_or_default();
-            three_places(
-                Whole { runs: &[run, end], depth },
-                weights,
-                table,
-                out,
-                channels,
-                zero_point,
-            );
+            three_places(Whole { runs: &runs, depth }, layer, out, channels);
             (input, output) = (later, rest);
         }
     }
     for out in output.whole_chunks_mut(channels) {
         let Some((now, later)) = input.split_at_checked(depth) else { return };
         input = later;
-        let mut runs = Runs::<1>::new();
-        runs.push(now, depth);
-        if let Some(runs) = runs.moved(0) {
-            one_place(runs, weights, table, out, zero_point);
+        one_place(now, layer, out);
+    }
+}
+
+/// Computes the output channels of one place from inputs that are not none; weights and table are there.
+#[inline(always)]
+fn one_place(inputs: &[i8], layer: &Layer<'_>, output: &mut [i8]) {
+    let Layer { weights, table, channels, zero_point } = *layer;
+    if channels < CHANNELS {
+        let rows = weights.whole_chunks(inputs.len());
+        for ((out, row), group) in output.iter_mut().zip(rows).zip(table) {
+            let [value, ..] = repeated(inputs, row, group, zero_point);
+            *out = value;
         }
+        return;
+    }
+    let (fours, rest) = output.as_chunks_mut::<CHANNELS>();
+    groups_of(inputs, weights, table, fours, zero_point);
+    if !rest.is_empty()
+        && let Some(last) = output.last_chunk_mut::<CHANNELS>()
+    {
+        let before = channels.wrapping_sub(CHANNELS);
+        let rows = weights.get(before.wrapping_mul(inputs.len())..).unwrap_or(&[]);
+        let table = table.get(channels / CHANNELS..).unwrap_or(&[]);
+        groups_of(inputs, rows, table, core::slice::from_mut(last), zero_point);
     }
 }
 

@@ -8,6 +8,5 @@
 
 pub mod dsp;
 pub mod helium;
-pub mod runs;
 pub mod taps;
 pub mod v6m;

@@ -2,8 +2,7 @@
 
 use super::{Place, Shape};
 use crate::Window;
-use crate::arch::helium::{self, Group, LANES, Rectangles, Runs3};
-use crate::arch::runs::Runs;
+use crate::arch::helium::{self, LANES, Layer, Rectangles, Runs3};
 use crate::chunks::Chunks;
 use crate::dot::RequantizeShiftI8;
 use crate::window::offset;
@@ -14,8 +13,8 @@ const PATCHES: usize = 240;
 /// Rows of a window whose inputs are taken where they lie.
 const ROWS: usize = 5;
 
-/// Runs of one output place in so many rows: what is in the input, and one border.
-const RUNS: usize = 2 * ROWS;
+/// Runs in so many rows, what is in the input and one border, and one that is empty.
+const RUNS: usize = 2 * ROWS + 1;
 
 kernel! {
     /// As [`super::Conv2dI8`] of one group, for windows of [`takes_rows`]; weights and table as
@@ -46,8 +45,9 @@ kernel! {
 
 /// Whether inputs are taken where they lie: in runs of whole vectors.
 #[inline(always)]
-fn lies_in_rows(window: &Window, in_channels: u32) -> bool {
-    (in_channels as usize).is_multiple_of(LANES)
+fn lies_in_rows(window: &Window, in_channels: u32, out_channels: u32) -> bool {
+    out_channels as usize >= helium::CHANNELS
+        && (in_channels as usize).is_multiple_of(LANES)
         && window.dilation_width == 1
         && window.height as usize <= ROWS
         && window.width <= window.in_width
@@ -55,10 +55,10 @@ fn lies_in_rows(window: &Window, in_channels: u32) -> bool {
 
 /// Whether [`Conv2dRowsI8`] takes inputs of so many channels: where they lie, or after they have been gathered.
 #[inline(always)]
-pub fn takes_rows(window: &Window, in_channels: u32) -> bool {
+pub fn takes_rows(window: &Window, in_channels: u32, out_channels: u32) -> bool {
     let taps = u64::from(window.height).saturating_mul(u64::from(window.width));
     let depth = taps.saturating_mul(u64::from(in_channels));
-    lies_in_rows(window, in_channels) || depth <= PATCHES as u64
+    lies_in_rows(window, in_channels, out_channels) || depth <= PATCHES as u64
 }
 
 #[inline(always)]
@@ -74,37 +74,42 @@ fn conv2d_rows_i8(
     let (words, _) = channels.as_chunks();
     let (table, _) = words.as_chunks();
     let shape = Shape::new(&p.window, p.in_channels, p.out_channels, 1);
-    let layer = Layer { weights, table, padding, zero_point: p.output_zero_point };
-    if lies_in_rows(&p.window, p.in_channels) {
-        shape.convolve_in_place(input, &layer, output);
+    let channels = shape.out_channels;
+    let layer = Layer { weights, table, channels, zero_point: p.output_zero_point };
+    if lies_in_rows(&p.window, p.in_channels, p.out_channels) {
+        shape.convolve_in_place(input, &layer, padding, output);
     } else {
-        shape.convolve_patches(input, &layer, output);
+        shape.convolve_patches(input, &layer, padding, output);
     }
     finish.narrow(output);
-}
-
-/// What is the same for all output places.
-struct Layer<'a> {
-    weights: &'a [i8],
-    table: &'a [Group],
-    padding: &'a [i8],
-    zero_point: i32,
-}
-
-/// Runs that are found again for each place or each three.
-struct Found<'a> {
-    three: Runs3<'a, { ROWS + 1 }>,
-    one: Runs<'a, RUNS>,
 }
 
 /// How many of so many taps from `first` on, which has wrapped where it is before the input, are before the
 /// input, and how many in it. Those of a window behind it are all before.
 #[inline(always)]
-fn clip(first: u32, taps: u32, len: u32) -> (usize, usize) {
+fn clip(first: u32, taps: u32, len: u32) -> (u32, u32) {
     let before = if first < len { 0 } else { 0u32.wrapping_sub(first).min(taps) };
     let left = taps.wrapping_sub(before);
     let inside = left.min(len.saturating_sub(first.wrapping_add(before)));
-    (before as usize, inside as usize)
+    (before, inside)
+}
+
+/// How many of so many places begin before the input.
+#[inline(always)]
+fn places_before(padding: u32, stride: u32, places: u32) -> u32 {
+    let mut number = 0u32;
+    let mut first = 0u32;
+    while number < places && first < padding {
+        first = first.wrapping_add(stride);
+        number = number.wrapping_add(1);
+    }
+    number
+}
+
+/// Where the window of a place begins, wrapped when it is in the padding.
+#[inline(always)]
+fn first_of(place: u32, stride: u32, padding: u32) -> u32 {
+    place.wrapping_mul(stride).wrapping_sub(padding)
 }
 
 impl Shape<'_> {
@@ -119,93 +124,130 @@ impl Shape<'_> {
         [image, row, (window.out_height as usize).wrapping_mul(row)]
     }
 
-    /// Takes inputs where they lie.
+    /// Takes inputs where they lie: three neighboring places of a row at once, where all columns are in the input;
+    /// of the other columns three places of neighboring rows.
     #[inline(never)]
     fn convolve_in_place<'v>(
         &self,
         mut input: &'v [i8],
-        layer: &Layer<'v>,
+        layer: &Layer<'_>,
+        padding: &'v [i8],
         output: &mut [i8],
     ) {
         let window = self.window;
-        let mut found = Found { three: Runs3::new(), one: Runs::new() };
         let [image_len, row_len, out_len] = self.lengths();
+        let channels = self.out_channels;
+        let before = places_before(window.pad_left, window.stride_width, window.out_width);
+        let column = first_of(before, window.stride_width, window.pad_left);
+        let inside = self.places_inside(column, window.out_width.wrapping_sub(before));
+        let threes = inside / 3;
+        let behind = before.wrapping_add(threes.wrapping_mul(3));
+        let three_steps = self.of_columns(window.stride_width).wrapping_mul(3);
+        let mut runs = Runs3::new();
         for out_image in output.whole_chunks_mut(out_len.max(1)) {
             let Some((image, later)) = input.split_at_checked(image_len) else { return };
             input = later;
             let mut row = 0u32.wrapping_sub(window.pad_top);
             for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
-                self.convolve_row(row, image, layer, out_row, &mut found);
+                let places = self.of_columns(window.stride_width);
+                self.find_three(row, column, places, image, padding, &mut runs);
+                let first = (before as usize).wrapping_mul(channels);
+                let out = out_row.get_mut(first..).unwrap_or(&mut []);
+                let steps = [three_steps, channels.wrapping_mul(3)];
+                helium::threes(&mut runs, layer, out, [threes as usize, channels], steps);
                 row = row.wrapping_add(window.stride_height);
             }
+            for place in (0..before).chain(behind..window.out_width) {
+                self.convolve_column(place, image, layer, padding, out_image, &mut runs);
+            }
         }
     }
 
-    /// One row of outputs, whose windows begin at this row of the input.
+    /// One column of outputs.
     #[inline(always)]
-    fn convolve_row<'v>(
+    fn convolve_column<'v>(
         &self,
-        row: u32,
+        place: u32,
         image: &'v [i8],
-        layer: &Layer<'v>,
-        mut output: &mut [i8],
-        found: &mut Found<'v>,
+        layer: &Layer<'_>,
+        padding: &'v [i8],
+        output: &mut [i8],
+        runs: &mut Runs3<'v, RUNS>,
     ) {
         let window = self.window;
-        let channels = self.out_channels;
-        let three = if channels < helium::CHANNELS { usize::MAX } else { channels.wrapping_mul(3) };
-        let two_steps = window.stride_width.wrapping_mul(2);
-        let mut column = 0u32.wrapping_sub(window.pad_left);
-        while output.len() >= channels {
-            let together = output.len() >= three
-                && window.has_columns(column)
-                && window.has_columns(column.wrapping_add(two_steps));
-            let places = if together { three } else { channels };
-            let (out, later) = output.split_at_mut_checked(places).unwrap_or_default();
-            output = later;
-            if together {
-                self.find_three(row, column, image, layer.padding, &mut found.three);
-                let runs = &found.three;
-                helium::outputs3(runs, layer.weights, layer.table, out, channels, layer.zero_point);
-                column = column.wrapping_add(two_steps);
+        let [_, row_len, _] = self.lengths();
+        let two_rows = window.stride_height.wrapping_mul(2);
+        let column = first_of(place, window.stride_width, window.pad_left);
+        let line_len = self.of_columns(window.in_width);
+        let mut row = 0u32.wrapping_sub(window.pad_top);
+        let mut left = output.get_mut((place as usize).wrapping_mul(self.out_channels)..);
+        let mut places = window.out_height;
+        while let Some(out) = left.take()
+            && places > 0
+        {
+            let together =
+                places >= 3 && window.has_rows(row) && window.has_rows(row.wrapping_add(two_rows));
+            // A single place is computed three times.
+            let (apart, step, number) = if together {
+                (row_len, line_len.wrapping_mul(window.stride_height as usize), 3)
             } else {
-                self.find(row, column, image, layer.padding, &mut found.one);
-                helium::outputs(&found.one, layer.weights, layer.table, out, layer.zero_point);
-            }
-            column = column.wrapping_add(window.stride_width);
+                (0, 0, 1)
+            };
+            self.find_three(row, column, step, image, padding, runs);
+            helium::threes(runs, layer, out, [1, apart], [0; 2]);
+            row = row.wrapping_add(window.stride_height.wrapping_mul(number));
+            places = places.wrapping_sub(number);
+            left = out.get_mut(row_len.wrapping_mul(number as usize)..);
         }
     }
 
-    /// Finds the runs of three neighboring places, whose columns are in the input.
+    /// Finds the runs of three places that begin `step` elements apart, and whose windows are in the input alike.
     #[inline(always)]
     fn find_three<'v>(
         &self,
         mut row: u32,
         column: u32,
+        step: usize,
         image: &'v [i8],
         padding: &'v [i8],
-        runs: &mut Runs3<'v, { ROWS + 1 }>,
+        runs: &mut Runs3<'v, RUNS>,
     ) {
         let window = self.window;
-        let line_len = (window.in_width as usize).wrapping_mul(self.in_channels);
-        let step = (window.stride_width as usize).wrapping_mul(self.in_channels);
-        let len = (window.width as usize).wrapping_mul(self.in_channels);
-        let start = (column as usize).wrapping_mul(self.in_channels);
+        let (before, inside) = clip(column, window.width, window.in_width);
+        let behind = window.width.wrapping_sub(before).wrapping_sub(inside);
+        let line_len = self.of_columns(window.in_width);
+        let all = self.of_columns(window.width);
+        let start = self.of_columns(column.wrapping_add(before));
+        let [before, inside, behind] = [before, inside, behind].map(|n| self.of_columns(n));
         runs.clear();
         for _ in 0..window.height {
             if row < window.in_height {
                 let at = (row as usize).wrapping_mul(line_len).wrapping_add(start);
-                runs.push(image.get(at..).unwrap_or(&[]), step, len);
+                runs.push(padding, 0, before);
+                runs.push(image.get(at..).unwrap_or(&[]), step, inside);
+                runs.push(padding, 0, behind);
             } else {
-                runs.push(padding, 0, len);
+                runs.push(padding, 0, all);
             }
             row = row.wrapping_add(window.dilation_height);
         }
     }
 
+    /// Elements of so many columns of the input.
+    #[inline(always)]
+    fn of_columns(&self, columns: u32) -> usize {
+        (columns as usize).wrapping_mul(self.in_channels)
+    }
+
     /// Gathers inputs first.
     #[inline(never)]
-    fn convolve_patches(&self, mut input: &[i8], layer: &Layer<'_>, output: &mut [i8]) {
+    fn convolve_patches(
+        &self,
+        mut input: &[i8],
+        layer: &Layer<'_>,
+        padding: &[i8],
+        output: &mut [i8],
+    ) {
         let window = self.window;
         let [image_len, _, out_len] = self.lengths();
         let few = self.depth.wrapping_mul(3) > PATCHES || self.out_channels < helium::CHANNELS;
@@ -225,7 +267,7 @@ impl Shape<'_> {
                     let room = together.wrapping_sub(filled) as u32;
                     let inside = self.places_inside(column, places.min(room));
                     let patch = patches.get_mut(at..).unwrap_or(&mut []);
-                    self.gather_places(row, column, inside, image, layer.padding, patch);
+                    self.gather_places(row, column, inside, image, padding, patch);
                     let new = inside.max(1);
                     filled = filled.wrapping_add(new as usize);
                     places = places.wrapping_sub(new);
@@ -275,25 +317,25 @@ impl Shape<'_> {
             }
             return;
         }
-        let of_columns = |columns: usize| columns.wrapping_mul(self.in_channels);
         let (above, rows) = clip(row, window.height, window.in_height);
         let (before, columns) = clip(column, window.width, window.in_width);
-        let line_len = of_columns(window.in_width as usize);
-        let run_len = of_columns(window.width as usize);
-        let mut left = of_columns(columns);
+        let (above, rows) = (above as usize, rows as usize);
+        let line_len = self.of_columns(window.in_width);
+        let run_len = self.of_columns(window.width);
+        let mut left = self.of_columns(columns);
         if rows.wrapping_mul(left) < self.depth {
             patches.fill(padding.first().copied().unwrap_or(0));
         }
         let from = offset(row).wrapping_add(above).wrapping_mul(line_len);
-        let mut from = from.wrapping_add(of_columns(offset(column).wrapping_add(before)));
-        let mut to = above.wrapping_mul(run_len).wrapping_add(of_columns(before));
+        let mut from = from.wrapping_add(self.of_columns(column.wrapping_add(before)));
+        let mut to = above.wrapping_mul(run_len).wrapping_add(self.of_columns(before));
         while left > 0 {
             let len = left.min(LANES);
             let rectangles = Rectangles {
                 places,
                 rows,
                 len,
-                places_apart: [of_columns(window.stride_width as usize), self.depth],
+                places_apart: [self.of_columns(window.stride_width), self.depth],
                 rows_apart: [line_len, run_len],
             };
             let patches = patches.get_mut(to..).unwrap_or(&mut []);
@@ -315,8 +357,7 @@ impl Shape<'_> {
         let channels = self.out_channels;
         let all = channels.wrapping_mul(filled);
         let (out, later) = output.split_at_mut_checked(all).unwrap_or_default();
-        let Layer { weights, table, zero_point, .. } = *layer;
-        helium::rows(patches, self.depth, weights, table, out, channels, zero_point);
+        helium::rows(patches, self.depth, layer, out);
         later
     }
 }

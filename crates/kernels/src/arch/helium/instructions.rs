@@ -4,8 +4,7 @@
 //! compiled for. They copy what they keep in memory to where sp points: one register less is taken, and several
 //! are loaded at once.
 
-use super::{CHANNELS, Group, LANES, Moved, Rectangles, Run3, Whole};
-use crate::arch::runs::Run;
+use super::{CHANNELS, Group, LANES, Layer, Rectangles, Run3, Whole};
 use core::arch::naked_asm;
 
 /// How much of the last vector a run of so many elements does not use.
@@ -14,29 +13,15 @@ fn unused(len: usize) -> usize {
     len.wrapping_neg() % LANES
 }
 
-/// What the functions for one place keep in memory: the inputs, and where outputs go.
+/// What the function for one place keeps in memory: the inputs, and where outputs go.
 #[repr(C)]
-struct Call<S> {
-    source: S,
-    output: *mut i8,
-    zero_point: i32,
-    output_end: *mut i8,
-}
-
-/// One run of inputs.
-#[repr(C)]
-struct One {
+struct Call {
     first: *const i8,
     unused: usize,
     len: usize,
-}
-
-/// Several runs.
-#[repr(C)]
-struct Many {
-    runs: *const Run,
-    runs_end: *const Run,
-    unused: usize,
+    output: *mut i8,
+    zero_point: i32,
+    output_end: *mut i8,
 }
 
 /// Adds the products of as many inputs as lr says, sixteen a round: inputs at r1; rows at r3, r5, r7 and r9 with
@@ -57,48 +42,6 @@ macro_rules! add_rows {
     };
 }
 
-/// The body of a function for one place: groups of four channels. Weights are at r1, the table at r2, r3 is how
-/// far it is from row to row; `$sums` adds the products and leaves the next row in r3.
-macro_rules! one_place {
-    ($($sums:expr),+) => {
-        naked_asm!(
-            ".cpu cortex-m55",
-            "push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
-            "vldmia r0, {{d0, d1, d2}}",
-            "vpush {{d0, d1, d2}}",
-            "mov r11, r3",
-            "mov r12, r2",
-            "mov r3, r1",
-            "2:",
-            "add r5, r3, r11",
-            "add r7, r5, r11",
-            "add r9, r7, r11",
-            "ldm r12!, {{r0, r2, r4, r6}}",
-            $($sums,)+
-            "vmov q0[2], q0[0], r0, r2",
-            "vmov q0[3], q0[1], r4, r6",
-            "vldrw.u32 q1, [r12], #16",
-            "ldrd r0, r1, [sp, #12]",
-            "vqrdmulh.s32 q0, q0, q1",
-            "ldr r2, [sp, #20]",
-            // A negative value goes down by one, so that rounding half up becomes half away from zero.
-            "vshr.s32 q1, q0, #31",
-            "vldrw.u32 q2, [r12], #16",
-            "vadd.i32 q0, q0, q1",
-            "vrshl.s32 q0, q0, q2",
-            "vadd.i32 q0, q0, r1",
-            "vqmovnb.s32 q0, q0",
-            "vqmovnb.s16 q0, q0",
-            "vstrb.32 q0, [r0], #4",
-            "str r0, [sp, #12]",
-            "cmp r0, r2",
-            "bne 2b",
-            "add sp, #24",
-            "pop {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
-        )
-    };
-}
-
 /// Groups of four channels from one run of inputs.
 ///
 /// # Safety
@@ -107,53 +50,58 @@ macro_rules! one_place {
 /// `step` elements from one to the next: that number, or 0 when there is one group.
 #[unsafe(naked)]
 unsafe extern "C" fn one_run(
-    call: *const Call<One>,
+    call: *const Call,
     weights: *const i8,
     table: *const Group,
     step: usize,
 ) {
-    one_place!("ldm.w sp, {{r1, r8, lr}}", add_rows!(), "sub r3, r9, r8")
-}
-
-/// As [`one_run`], from several runs.
-///
-/// # Safety
-/// As for [`one_run`]; no run is empty, and rows have as many elements as the runs have together.
-#[unsafe(naked)]
-unsafe extern "C" fn many_runs(
-    call: *const Call<Many>,
-    weights: *const i8,
-    table: *const Group,
-    step: usize,
-) {
-    one_place!(
-        "ldr r10, [sp]",
-        "4:",
-        "ldrd r1, lr, [r10], #8",
-        "rsb r8, lr, #0",
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
+        "vldmia r0, {{d0, d1, d2}}",
+        "vpush {{d0, d1, d2}}",
+        "mov r11, r3",
+        "mov r12, r2",
+        "mov r3, r1",
+        "2:",
+        "add r5, r3, r11",
+        "add r7, r5, r11",
+        "add r9, r7, r11",
+        "ldm r12!, {{r0, r2, r4, r6}}",
+        "ldm.w sp, {{r1, r8, lr}}",
         add_rows!(),
-        // What rows have moved on too far.
-        "and r8, r8, #15",
-        "sub r3, r3, r8",
-        "sub r5, r5, r8",
-        "sub r7, r7, r8",
-        "sub r9, r9, r8",
-        "ldr r8, [sp, #4]",
-        "cmp r10, r8",
-        "bne 4b",
-        "mov r3, r9"
+        "sub r3, r9, r8",
+        "vmov q0[2], q0[0], r0, r2",
+        "vmov q0[3], q0[1], r4, r6",
+        "vldrw.u32 q1, [r12], #16",
+        "ldrd r0, r1, [sp, #12]",
+        "vqrdmulh.s32 q0, q0, q1",
+        "ldr r2, [sp, #20]",
+        // A negative value goes down by one, so that rounding half up becomes half away from zero.
+        "vshr.s32 q1, q0, #31",
+        "vldrw.u32 q2, [r12], #16",
+        "vadd.i32 q0, q0, q1",
+        "vrshl.s32 q0, q0, q2",
+        "vadd.i32 q0, q0, r1",
+        "vqmovnb.s32 q0, q0",
+        "vqmovnb.s16 q0, q0",
+        "vstrb.32 q0, [r0], #4",
+        "str r0, [sp, #12]",
+        "cmp r0, r2",
+        "bne 2b",
+        "add sp, #24",
+        "pop {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
     )
 }
 
-/// Calls the function for the number of runs; `rows` are four for each element of `output`, `step` elements from
-/// one to the next.
+/// Calls it; `rows` are four for each element of `output`, `step` elements from one to the next.
 ///
 /// # Safety
-/// `output` is not empty. For each element of it there are one of `table` and four rows of `runs.depth` elements
-/// at `rows`.
+/// Neither `inputs` nor `output` is empty. For each element of `output` there are one of `table` and four rows of
+/// as many elements as `inputs` at `rows`.
 #[inline(always)]
 unsafe fn call(
-    runs: Moved<'_>,
+    inputs: &[i8],
     rows: *const i8,
     step: usize,
     table: *const Group,
@@ -161,55 +109,53 @@ unsafe fn call(
     zero_point: i32,
 ) {
     let range = output.as_mut_ptr_range();
-    let (output, output_end) = (range.start.cast(), range.end.cast());
-    if let [run] = *runs.runs {
-        let source = One { first: run.first, unused: unused(run.len), len: run.len };
-        let call = Call { source, output, zero_point, output_end };
-        // SAFETY: of the caller; runs are never empty.
-        unsafe { one_run(&raw const call, rows, table, step) };
-    } else {
-        let range = runs.runs.as_ptr_range();
-        let source = Many { runs: range.start, runs_end: range.end, unused: 0 };
-        let call = Call { source, output, zero_point, output_end };
-        // SAFETY: of the caller; `Moved` has at least one run, and none is empty.
-        unsafe { many_runs(&raw const call, rows, table, step) };
-    }
+    let call = Call {
+        first: inputs.as_ptr(),
+        unused: unused(inputs.len()),
+        len: inputs.len(),
+        output: range.start.cast(),
+        zero_point,
+        output_end: range.end.cast(),
+    };
+    // SAFETY: of the caller.
+    unsafe { one_run(&raw const call, rows, table, step) };
 }
 
 /// As its portable twin.
 #[inline(always)]
 pub(super) fn groups_of(
-    runs: Moved<'_>,
+    inputs: &[i8],
     weights: &[i8],
     table: &[Group],
     output: &mut [[i8; CHANNELS]],
     zero_point: i32,
 ) {
     let rows = output.len().wrapping_mul(CHANNELS);
-    let needed = runs.depth.checked_mul(rows);
-    if output.is_empty()
+    let needed = inputs.len().checked_mul(rows);
+    if inputs.is_empty()
+        || output.is_empty()
         || output.len() > table.len()
         || needed.is_none_or(|needed| weights.len() < needed)
     {
         return;
     }
-    // SAFETY: `output` is not empty, and there are as many elements of `table` and four times as many rows.
-    unsafe { call(runs, weights.as_ptr(), runs.depth, table.as_ptr(), output, zero_point) };
+    // SAFETY: neither is empty, and there are as many elements of `table` as of `output`, and four times as many rows.
+    unsafe { call(inputs, weights.as_ptr(), inputs.len(), table.as_ptr(), output, zero_point) };
 }
 
 /// As its portable twin.
 #[inline(always)]
 pub(super) fn repeated(
-    runs: Moved<'_>,
+    inputs: &[i8],
     row: &[i8],
     group: &Group,
     zero_point: i32,
 ) -> [i8; CHANNELS] {
     let mut values = [0; CHANNELS];
-    if row.len() >= runs.depth {
+    if !inputs.is_empty() && row.len() >= inputs.len() {
         let output = core::slice::from_mut(&mut values);
         // SAFETY: there is one element of `output` and one of the table; the row stands for all four.
-        unsafe { call(runs, row.as_ptr(), 0, group, output, zero_point) };
+        unsafe { call(inputs, row.as_ptr(), 0, group, output, zero_point) };
     }
     values
 }
@@ -368,35 +314,34 @@ unsafe extern "C" fn many_runs3(
 #[inline(always)]
 pub(super) fn groups3_of(
     runs: Whole<'_>,
-    weights: &[i8],
-    table: &[Group],
+    layer: &Layer<'_>,
     output: &mut [i8],
-    channels: usize,
+    apart: usize,
     groups: usize,
-    zero_point: i32,
 ) {
     let of_groups = groups.wrapping_mul(CHANNELS);
-    let needed = runs.depth.checked_mul(of_groups);
     // The last of three places ends here.
-    let end = channels.checked_mul(2).and_then(|two| two.checked_add(of_groups));
+    let end = apart.wrapping_mul(2).wrapping_add(of_groups);
     if groups == 0
-        || groups > table.len()
-        || needed.is_none_or(|needed| weights.len() < needed)
-        || end.is_none_or(|end| output.len() < end)
+        || groups > layer.table.len()
+        || layer.weights.len() < runs.depth.wrapping_mul(of_groups)
+        || output.len() < end
     {
         return;
     }
     let first = output.as_mut_ptr();
-    let outputs = [0, channels, channels.wrapping_mul(2)].map(|at| first.wrapping_add(at));
+    let second = first.wrapping_add(apart);
+    let outputs = [first, second, second.wrapping_add(apart)];
     let output_end = first.wrapping_add(of_groups);
     let two_rows = runs.depth.wrapping_mul(2);
-    let (weights, table) = (weights.as_ptr(), table.as_ptr());
+    let (weights, table) = (layer.weights.as_ptr(), layer.table.as_ptr());
+    let zero_point = layer.zero_point;
     if let [run, _end] = *runs.runs {
         let call =
             Call3 { source: run, outputs, zero_point, one: 1, output_end, two_rows, padding: 0 };
         // SAFETY: `Whole` has one run, which is not empty. `groups` is not 0; there are as many elements of
         // `table`, four times as many rows at `weights`, and places for four times as many outputs from each of
-        // the three pointers on.
+        // the three pointers on: products do not overflow, as the callers have seen.
         unsafe { one_run3(&raw const call, weights, table, unused(run.len)) };
     } else {
         let source = [runs.runs.as_ptr(); 4];
@@ -483,12 +428,10 @@ struct Shallow {
 pub(super) fn shallow_rows(
     input: &[i8],
     depth: usize,
-    weights: &[i8],
-    table: &[Group],
+    layer: &Layer<'_>,
     output: &mut [i8],
-    channels: usize,
-    zero_point: i32,
 ) -> usize {
+    let Layer { weights, table, channels, zero_point } = *layer;
     let Some(behind) = input.len().checked_sub(LANES) else { return 0 };
     let rows = behind.checked_div(depth).map_or(0, |last| last.wrapping_add(1));
     let places = rows.min(output.len().checked_div(channels).unwrap_or(0));

@@ -1,6 +1,6 @@
 //! [`super`] in portable code: what the instructions must give.
 
-use super::{CHANNELS, Group, Moved, Rectangles, Whole};
+use super::{CHANNELS, Group, Layer, Rectangles, Whole};
 use crate::chunks::Chunks;
 use crate::fixed::multiply_by_quantized_multiplier;
 
@@ -33,41 +33,39 @@ fn dot<'a>(inputs: impl Iterator<Item = &'a [i8]>, row: &[i8]) -> i32 {
 
 /// Four channels that have the same row.
 pub(super) fn repeated(
-    runs: Moved<'_>,
+    inputs: &[i8],
     row: &[i8],
     group: &Group,
     zero_point: i32,
 ) -> [i8; CHANNELS] {
-    finish([dot(runs.slices(), row); CHANNELS], group, zero_point)
+    finish([dot(core::iter::once(inputs), row); CHANNELS], group, zero_point)
 }
 
 /// One group for each element of `output`.
 pub(super) fn groups_of(
-    runs: Moved<'_>,
+    inputs: &[i8],
     weights: &[i8],
     table: &[Group],
     output: &mut [[i8; CHANNELS]],
     zero_point: i32,
 ) {
-    let mut rows = weights.whole_chunks(runs.depth);
+    let mut rows = weights.whole_chunks(inputs.len());
     for (out, group) in output.iter_mut().zip(table) {
         let mut sums = [0; CHANNELS];
         for (sum, row) in sums.iter_mut().zip(rows.by_ref()) {
-            *sum = dot(runs.slices(), row);
+            *sum = dot(core::iter::once(inputs), row);
         }
         *out = finish(sums, group, zero_point);
     }
 }
 
-/// So many groups of each of three places, whose outputs begin `channels` elements apart.
+/// So many groups of each of three places, whose outputs begin `apart` elements apart.
 pub(super) fn groups3_of(
     runs: Whole<'_>,
-    weights: &[i8],
-    table: &[Group],
+    layer: &Layer<'_>,
     output: &mut [i8],
-    channels: usize,
+    apart: usize,
     groups: usize,
-    zero_point: i32,
 ) {
     for place in 0..3usize {
         let inputs = runs.runs.iter().filter(|run| run.len > 0).map(|run| {
@@ -75,14 +73,14 @@ pub(super) fn groups3_of(
             // SAFETY: a run that is not empty was made from slices of `len` elements that outlive the borrow.
             unsafe { core::slice::from_raw_parts(first, run.len) }
         });
-        let outputs = output.get_mut(place.wrapping_mul(channels)..).unwrap_or(&mut []);
-        let mut rows = weights.whole_chunks(runs.depth);
-        for (out, group) in outputs.as_chunks_mut().0.iter_mut().take(groups).zip(table) {
+        let outputs = output.get_mut(place.wrapping_mul(apart)..).unwrap_or(&mut []);
+        let mut rows = layer.weights.whole_chunks(runs.depth);
+        for (out, group) in outputs.as_chunks_mut().0.iter_mut().take(groups).zip(layer.table) {
             let mut sums = [0; CHANNELS];
             for (sum, row) in sums.iter_mut().zip(rows.by_ref()) {
                 *sum = dot(inputs.clone(), row);
             }
-            *out = finish(sums, group, zero_point);
+            *out = finish(sums, group, layer.zero_point);
         }
     }
 }
@@ -110,11 +108,8 @@ pub(super) fn copy(rectangles: &Rectangles, from: &[i8], to: &mut [i8]) {
 pub(super) fn shallow_rows(
     _input: &[i8],
     _depth: usize,
-    _weights: &[i8],
-    _table: &[Group],
+    _layer: &Layer<'_>,
     _output: &mut [i8],
-    _channels: usize,
-    _zero_point: i32,
 ) -> usize {
     0
 }
