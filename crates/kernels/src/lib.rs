@@ -57,6 +57,10 @@ macro_rules! kernels {
                 "arch/helium/depthwise/instructions.rs",
                 include_str!("arch/helium/depthwise/instructions.rs"),
             ),
+            (
+                "arch/helium/depthwise/twin.rs",
+                include_str!("arch/helium/depthwise/twin.rs"),
+            ),
             ("arch/helium/instructions.rs", include_str!("arch/helium/instructions.rs")),
             ("arch/helium/twin.rs", include_str!("arch/helium/twin.rs")),
             ("arch/mod.rs", include_str!("arch/mod.rs")),

@@ -2,7 +2,7 @@
 
 use super::{Place, Shape};
 use crate::Window;
-use crate::arch::helium::depthwise::{self, BLOCK, Places, Table};
+use crate::arch::helium::depthwise::{self, Image, Layer, Places, Windows};
 use crate::arch::taps::Taps;
 use crate::chunks::Chunks;
 use crate::dot::RequantizeShiftI8;
@@ -45,22 +45,31 @@ fn depthwise_conv2d_blocks_i8(
     let (words, _) = words.as_chunks();
     let (table, _) = words.as_chunks();
     let layer = Layer { weights, table, zero_point: p.output_zero_point };
-    Shape { window: &p.window, channels: (p.channels as usize).max(1), padding }
+    let window = lying(p.window);
+    Shape { window: &window, channels: (p.channels as usize).max(1), padding }
         .convolve_blocks(input, &layer, output);
     finish.narrow(output);
 }
 
-/// What is the same for all output places.
-struct Layer<'a> {
-    weights: &'a [i8],
-    table: &'a [Table],
-    zero_point: i32,
-}
-
-impl Layer<'_> {
-    #[inline(always)]
-    fn outputs(&self, taps: &Taps<'_, i8>, places: Places, output: &mut [i8]) {
-        depthwise::outputs(taps, places, self.weights, self.table, output, self.zero_point);
+/// A column of an image of one column is the same as a row of one of one row, whose places are found at once.
+#[inline(always)]
+fn lying(window: Window) -> Window {
+    if window.in_width != 1 || window.out_width != 1 || window.width != 1 {
+        return window;
+    }
+    Window {
+        in_height: 1,
+        in_width: window.in_height,
+        out_height: 1,
+        out_width: window.out_height,
+        height: 1,
+        width: window.height,
+        stride_height: 1,
+        stride_width: window.stride_height,
+        dilation_height: 1,
+        dilation_width: window.dilation_height,
+        pad_top: 0,
+        pad_left: window.pad_top,
     }
 }
 
@@ -73,65 +82,94 @@ impl<'a> Shape<'a, i8> {
             .wrapping_mul(self.channels);
         let row_len = (window.out_width as usize).wrapping_mul(self.channels);
         let out_len = (window.out_height as usize).wrapping_mul(row_len);
+        let three_by_three = window.height == 3 && window.width == 3;
+        let before = self.places_before();
+        let inside = self.places_inside(before);
         let mut taps = Taps::new();
         for out_image in output.whole_chunks_mut(out_len.max(1)) {
             let Some((image, later)) = input.split_at_checked(image_len) else { return };
             input = later;
             let mut row = 0u32.wrapping_sub(window.pad_top);
             for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
-                let rows_inside = window.has_rows(row);
                 let mut left = out_row;
-                let mut column = 0u32.wrapping_sub(window.pad_left);
-                while left.len() >= self.channels {
-                    let inside = if rows_inside { self.places_inside(column, left.len()) } else { 0 };
-                    let number = inside.max(1);
+                let mut place = 0u32;
+                while place < window.out_width {
+                    let inside = if place == before { inside } else { 0 };
+                    let several = three_by_three || window.has_rows(row);
+                    let number = if several { inside.max(1) } else { 1 };
                     let len = (number as usize).wrapping_mul(self.channels);
                     let (now, later) = left.split_at_mut_checked(len).unwrap_or_default();
                     left = later;
-                    self.find(Place { image, row, column }, 0, &mut taps);
-                    self.neighbors(&taps, number as usize, layer, now);
-                    column = column.wrapping_add(window.stride_width.wrapping_mul(number));
+                    let column =
+                        place.wrapping_mul(window.stride_width).wrapping_sub(window.pad_left);
+                    if three_by_three {
+                        self.nine(image, [row, column], number, layer, now);
+                    } else {
+                        self.find(Place { image, row, column }, 0, &mut taps);
+                        let places = Places {
+                            number: number as usize,
+                            step: (window.stride_width as usize).wrapping_mul(self.channels),
+                            channels: self.channels,
+                        };
+                        depthwise::outputs(&taps, places, layer, now);
+                    }
+                    place = place.wrapping_add(number);
                 }
                 row = row.wrapping_add(window.stride_height);
             }
         }
     }
 
-    /// How many places from this column on have all their columns in the input, of those that an output of this
-    /// length has.
+    /// The channels of places with nine taps.
     #[inline(always)]
-    fn places_inside(&self, mut column: u32, mut left: usize) -> u32 {
+    fn nine(
+        &self,
+        image: &[i8],
+        first: [u32; 2],
+        number: u32,
+        layer: &Layer<'_>,
+        output: &mut [i8],
+    ) {
+        let window = self.window;
+        let image = Image {
+            values: image,
+            height: window.in_height,
+            width: window.in_width,
+            channels: self.channels,
+            padding: self.padding,
+        };
+        let windows = Windows {
+            first,
+            dilation: [window.dilation_height, window.dilation_width],
+            number,
+            stride: window.stride_width,
+        };
+        depthwise::three_by_three(&image, windows, layer, output);
+    }
+
+    /// How many places of a row begin before the input.
+    #[inline(always)]
+    fn places_before(&self) -> u32 {
+        let window = self.window;
         let mut number = 0u32;
-        while left >= self.channels && self.window.has_columns(column) {
-            left = left.wrapping_sub(self.channels);
-            column = column.wrapping_add(self.window.stride_width);
+        let mut first = 0u32;
+        while number < window.out_width && first < window.pad_left {
+            first = first.wrapping_add(window.stride_width);
             number = number.wrapping_add(1);
         }
         number
     }
 
-    /// The outputs of neighboring places, the first of which has these taps.
+    /// How many places from this one on have all their columns in the input.
     #[inline(always)]
-    fn neighbors(&self, taps: &Taps<'_, i8>, number: usize, layer: &Layer<'_>, output: &mut [i8]) {
-        let channels = self.channels;
-        let step = (self.window.stride_width as usize).wrapping_mul(channels);
-        // Places without a gap between them are one place with more channels: the binary logarithm of how many.
-        let together: u32 = match channels {
-            1 => 4,
-            2 => 3,
-            4 => 2,
-            8 => 1,
-            _ => 0,
-        };
-        let together = if step == channels { together } else { 0 };
-        let wide = if together > 0 { number >> together } else { 0 };
-        let at = wide.wrapping_mul(BLOCK);
-        let (now, rest) = output.split_at_mut_checked(at).unwrap_or_default();
-        if wide > 0 {
-            let places = Places { number: wide, at: 0, step: BLOCK, channels: BLOCK };
-            layer.outputs(taps, places, now);
+    fn places_inside(&self, first: u32) -> u32 {
+        let window = self.window;
+        let mut number = 0u32;
+        let mut column = first.wrapping_mul(window.stride_width).wrapping_sub(window.pad_left);
+        while first.wrapping_add(number) < window.out_width && window.has_columns(column) {
+            column = column.wrapping_add(window.stride_width);
+            number = number.wrapping_add(1);
         }
-        let number = number.wrapping_sub(wide << together);
-        layer.outputs(taps, Places { number, at, step, channels }, rest);
+        number
     }
 }

@@ -1,6 +1,6 @@
 //! The loops of [`super`] in instructions; see [`crate::arch::helium`].
 
-use super::{BLOCK, Places, Table};
+use super::{BLOCK, Image, Layer, Places, Table, Windows};
 use crate::arch::taps::{Run, Taps};
 use core::arch::naked_asm;
 
@@ -9,16 +9,33 @@ use core::arch::naked_asm;
 struct Call {
     weights: *const i8,
     table: *const Table,
-    /// What is left to add to the address of a channel, which went through all whole blocks, for the next place.
-    move_on: usize,
+    /// What is left to add to the addresses of the taps of each row, which went through all whole blocks, for the
+    /// next place; and whether it is anything.
+    moves: [usize; 3],
+    any_move: usize,
     places: usize,
     /// Whole blocks, and channels of the one that is not whole.
     blocks: usize,
     rest: usize,
     output: *mut i8,
-    /// Elements of taps before the first one that is used.
-    at: usize,
     zero_point: [i16; 8],
+}
+
+impl Call {
+    #[inline(always)]
+    fn new(layer: &Layer<'_>, output: *mut i8, places: usize, channels: usize) -> Self {
+        Self {
+            weights: layer.weights.as_ptr(),
+            table: layer.table.as_ptr(),
+            moves: [0; 3],
+            any_move: 0,
+            places,
+            blocks: channels / BLOCK,
+            rest: channels % BLOCK,
+            output,
+            zero_point: [layer.zero_point as i16; 8],
+        }
+    }
 }
 
 /// Products of one tap, whose channels `$load` brings to q0: even channels in q2, odd ones in q3.
@@ -90,7 +107,7 @@ macro_rules! finish {
             requantize!("q5"),
             requantize!("q6"),
             requantize!("q7"),
-            "vldrw.u32 q0, [sp, #32];",
+            "vldrw.u32 q0, [sp, #40];",
             "vqmovnb.s32 q4, q4;",
             "vqmovnb.s32 q6, q6;",
             "vqmovnt.s32 q4, q5;",
@@ -141,92 +158,80 @@ macro_rules! part {
     };
 }
 
-/// The address of the next tap at r12, moved on by lr.
-macro_rules! next_tap {
-    ($tap:literal) => {
-        concat!("ldr ", $tap, ", [r12], #8; add ", $tap, ", ", $tap, ", lr;")
-    };
-}
-
 /// Saves what a function must, and copies [`Call`] to where sp points.
 macro_rules! enter {
     () => {
         "push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}; \
          vpush {{d8, d9, d10, d11, d12, d13, d14, d15}}; \
-         vldmia r0, {{d0, d1, d2, d3, d4, d5}}; \
-         vpush {{d0, d1, d2, d3, d4, d5}};"
+         vldmia r0, {{d0, d1, d2, d3, d4, d5, d6}}; \
+         vpush {{d0, d1, d2, d3, d4, d5, d6}};"
     };
 }
 
 macro_rules! leave {
     () => {
-        "add sp, #48; \
+        "add sp, #56; \
          vpop {{d8, d9, d10, d11, d12, d13, d14, d15}}; \
          pop {{r4, r5, r6, r7, r8, r9, r10, r11, pc}};"
+    };
+}
+
+/// Adds to the addresses of the three taps of a row what is left to add.
+macro_rules! move_row {
+    ($move:literal, $first:literal, $second:literal, $third:literal) => {
+        concat!(
+            concat!("ldr lr, [sp, #", $move, "];"),
+            concat!("add ", $first, ", ", $first, ", lr;"),
+            concat!("add ", $second, ", ", $second, ", lr;"),
+            concat!("add ", $third, ", ", $third, ", lr;"),
+        )
     };
 }
 
 /// Windows of nine taps, whose addresses are in registers.
 ///
 /// # Safety
-/// `call.places` is not 0. There are nine taps at `taps`. From `call.at` on each has the channels of all places,
-/// which are `16 * call.blocks + call.rest` and begin `16 * call.blocks + call.move_on` elements apart. Weights
-/// have 144 elements for each block, whole or not; the table has one; the output has room for the channels of all
-/// places.
+/// `call.places` is not 0. Each tap has the channels of all places, which are `16 * call.blocks + call.rest` and begin
+/// `16 * call.blocks` and what its row's element of `call.moves` says apart. Weights have 144 elements for each block,
+/// whole or not; the table has one; the output has room for the channels of all places.
 #[unsafe(naked)]
-unsafe extern "C" fn nine(call: *const Call, taps: *const Run<i8>) {
+unsafe extern "C" fn nine(call: *const Call, taps: *const [*const i8; 9]) {
     naked_asm!(
         ".cpu cortex-m55",
         enter!(),
-        "mov r12, r1",
-        "ldr lr, [sp, #28]",
-        next_tap!("r0"),
-        next_tap!("r1"),
-        next_tap!("r2"),
-        next_tap!("r3"),
-        next_tap!("r4"),
-        next_tap!("r5"),
-        next_tap!("r6"),
-        next_tap!("r7"),
-        next_tap!("r8"),
-        "ldr r11, [sp, #24]",
+        "ldm r1, {{r0, r1, r2, r3, r4, r5, r6, r7, r8}}",
+        "ldr r11, [sp, #36]",
         "mov r12, #1",
         // One place.
         "2:",
         "ldrd r9, r10, [sp]",
-        "ldr lr, [sp, #16]",
+        "ldr lr, [sp, #28]",
         "wls lr, lr, 4f",
         "3:",
         block_of_nine!(whole),
         "vstrb.8 q4, [r11], #16",
         "le lr, 3b",
         "4:",
-        "ldr lr, [sp, #20]",
+        "ldr lr, [sp, #32]",
         "cmp lr, #0",
         "beq 5f",
         "vctp.8 lr",
         block_of_nine!(part),
         "vpst",
         "vstrbt.8 q4, [r11]",
-        "ldr lr, [sp, #20]",
+        "ldr lr, [sp, #32]",
         "add r11, r11, lr",
         "5:",
-        "ldr lr, [sp, #12]",
+        "ldr lr, [sp, #24]",
         "subs lr, lr, #1",
         "beq 6f",
-        "str lr, [sp, #12]",
-        "ldr lr, [sp, #8]",
+        "str lr, [sp, #24]",
+        "ldr lr, [sp, #20]",
         "cmp lr, #0",
         "beq 2b",
-        "add r0, r0, lr",
-        "add r1, r1, lr",
-        "add r2, r2, lr",
-        "add r3, r3, lr",
-        "add r4, r4, lr",
-        "add r5, r5, lr",
-        "add r6, r6, lr",
-        "add r7, r7, lr",
-        "add r8, r8, lr",
+        move_row!(8, "r0", "r1", "r2"),
+        move_row!(12, "r3", "r4", "r5"),
+        move_row!(16, "r6", "r7", "r8"),
         "b 2b",
         "6:",
         leave!(),
@@ -246,7 +251,8 @@ macro_rules! next {
 /// Windows of any number of taps, one place.
 ///
 /// # Safety
-/// As for [`nine`], with one place, `count` taps, not 0, and 16 times as many weights for each block.
+/// As for [`nine`], with one place, `count` taps, not 0, at `taps`, of which the elements from `call.moves[0]` on are
+/// used, and 16 times as many weights for each block.
 #[unsafe(naked)]
 unsafe extern "C" fn any_number(
     call: *const Call,
@@ -257,8 +263,9 @@ unsafe extern "C" fn any_number(
     naked_asm!(
         ".cpu cortex-m55",
         enter!(),
-        "ldrd r9, r10, [sp]",
-        "ldrd r11, r5, [sp, #24]",
+        "ldm.w sp, {{r9, r10}}",
+        "ldr r5, [sp, #8]",
+        "ldr r11, [sp, #36]",
         "mov r12, #1",
         "mov r8, r1",
         "and r6, r2, #1",
@@ -291,38 +298,102 @@ unsafe extern "C" fn any_number(
 
 /// As its portable twin.
 #[inline(always)]
-pub(super) fn compute(
+pub(super) fn any_window(
     taps: &Taps<'_, i8>,
     places: Places,
-    weights: &[i8],
-    table: &[Table],
+    layer: &Layer<'_>,
     output: &mut [i8],
-    zero_point: i32,
 ) {
     let (runs, count, _) = taps.parts();
-    let (blocks, rest) = (places.channels / BLOCK, places.channels % BLOCK);
-    let mut call = Call {
-        weights: weights.as_ptr(),
-        table: table.as_ptr(),
-        move_on: places.step.wrapping_sub(blocks.wrapping_mul(BLOCK)),
-        places: places.number,
-        blocks,
-        rest,
-        output: output.as_mut_ptr(),
-        at: places.at,
-        zero_point: [zero_point as i16; 8],
-    };
-    if count == 9 {
-        // SAFETY: the caller has seen that there is at least one place, and that taps, weights, table and room
-        // for the outputs are there for all; runs are laid out as they are read, 8 bytes each.
-        unsafe { nine(&raw const call, runs) };
-        return;
-    }
+    let mut call = Call::new(layer, output.as_mut_ptr(), 1, places.channels);
     for _ in 0..places.number {
-        // SAFETY: as above, for one place after the other: a place moves taps on by `step` and the output by its
-        // channels.
+        // SAFETY: the caller has seen that taps, weights, table and room for the outputs are there for all places;
+        // a place moves taps on by `step` and the output by its channels.
         unsafe { any_number(&raw const call, runs, count, places.channels) };
-        call.at = call.at.wrapping_add(places.step);
+        let [at, ..] = call.moves;
+        call.moves = [at.wrapping_add(places.step); 3];
         call.output = call.output.wrapping_add(places.channels);
     }
+}
+
+/// As its portable twin.
+#[inline(never)]
+pub(super) fn nine_taps(image: &Image<'_>, windows: Windows, layer: &Layer<'_>, output: &mut [i8]) {
+    let Windows { first: [mut row, column], dilation: [rows, columns], number, stride } = windows;
+    let channels = image.channels;
+    let step = (stride as usize).wrapping_mul(channels);
+    // Places without a gap between them are one place with more channels: the binary logarithm of how many.
+    let together = match channels {
+        1 => 4,
+        2 => 3,
+        4 => 2,
+        8 => 1,
+        _ => 0,
+    };
+    let together = if stride == 1 && image.padding.len() >= BLOCK { together } else { 0 };
+    let wide = if together > 0 { number as usize >> together } else { 0 };
+    let line = (image.width as usize).wrapping_mul(channels);
+    let mut taps = [image.padding.as_ptr(); 9];
+    // 0 for rows around the image, which are the same for all places.
+    let mut steps = [0; 3];
+    let (taps_of_rows, _) = taps.as_chunks_mut::<3>();
+    for (taps, step_of_row) in taps_of_rows.iter_mut().zip(&mut steps) {
+        if row < image.height {
+            *step_of_row = step;
+            let first = image.values.as_ptr().wrapping_add((row as usize).wrapping_mul(line));
+            let mut column = column;
+            for tap in taps {
+                if column < image.width {
+                    *tap = first.wrapping_add((column as usize).wrapping_mul(channels));
+                }
+                column = column.wrapping_add(columns);
+            }
+        }
+        row = row.wrapping_add(rows);
+    }
+    // SAFETY: the caller has seen that the image is there, that the columns of all windows are in it when there are
+    // several, and that weights, table and room for the outputs are there. So a tap is at a place of the image, or
+    // at the padding, which does not move; both have all channels. Of places that are one, of which there are
+    // several and so no column around the image, the padding is long enough.
+    unsafe {
+        let mut output = output.as_mut_ptr();
+        if wide > 0 {
+            let steps = steps.map(|step| if step > 0 { BLOCK } else { 0 });
+            run_nine(&taps, steps, layer, output, wide, BLOCK);
+            let done = wide.wrapping_mul(BLOCK);
+            let (taps_of_rows, _) = taps.as_chunks_mut::<3>();
+            for (taps, step) in taps_of_rows.iter_mut().zip(steps) {
+                if step > 0 {
+                    *taps = taps.map(|tap| tap.wrapping_add(done));
+                }
+            }
+            output = output.wrapping_add(done);
+        }
+        let rest = (number as usize).wrapping_sub(wide << together);
+        if rest > 0 {
+            run_nine(&taps, steps, layer, output, rest, channels);
+        }
+    }
+}
+
+/// Calls [`nine`].
+///
+/// # Safety
+/// As for [`nine`]: the taps of each row move on by its element of `steps`.
+#[inline(always)]
+unsafe fn run_nine(
+    taps: &[*const i8; 9],
+    steps: [usize; 3],
+    layer: &Layer<'_>,
+    output: *mut i8,
+    places: usize,
+    channels: usize,
+) {
+    let mut call = Call::new(layer, output, places, channels);
+    let whole = call.blocks.wrapping_mul(BLOCK);
+    call.moves = steps.map(|step| step.wrapping_sub(whole));
+    let [a, b, c] = call.moves;
+    call.any_move = a | b | c;
+    // SAFETY: of the caller.
+    unsafe { nine(&raw const call, taps) };
 }
