@@ -128,13 +128,12 @@ fn fully_connected_rows_i8(
     channels: &[i32],
     output: &mut [i8],
 ) {
-    let finish = RequantizeShiftI8::new(p.output_zero_point, p.min, p.max);
     let (words, _) = channels.as_chunks();
     let (table, _) = words.as_chunks();
     let channels = p.outputs as usize;
     let layer = helium::Layer { weights, table, channels, zero_point: p.output_zero_point };
     helium::rows(input, p.inputs as usize, &layer, output);
-    finish.narrow(output);
+    helium::narrow(output, p.min, p.max);
 }
 
 kernel! {

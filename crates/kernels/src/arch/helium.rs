@@ -217,21 +217,13 @@ pub fn rows(mut input: &[i8], depth: usize, layer: &Layer<'_>, mut output: &mut 
     if depth == 0 || channels == 0 || !layer.is_complete(depth) {
         return;
     }
-    if channels >= CHANNELS {
-        if depth <= LANES {
-            let done = shallow_rows(input, depth, layer, output);
-            input = input.get(done.wrapping_mul(depth)..).unwrap_or(&[]);
-            output = output.get_mut(done.wrapping_mul(channels)..).unwrap_or(&mut []);
-        }
-        let (inputs, outputs) = (depth.wrapping_mul(3), channels.wrapping_mul(3));
-        while output.len() >= outputs
-            && let Some((now, later)) = input.split_at_checked(inputs)
-        {
-            let runs = [Run3::new(now.as_ptr(), depth, depth), Run3::END];
-            let (out, rest) = output.split_at_mut_checked(outputs).unwrap_or_default();
-            three_places(Whole { runs: &runs, depth }, layer, out, channels);
-            (input, output) = (later, rest);
-        }
+    if channels >= CHANNELS && output.len() > channels {
+        let done = if depth <= LANES { shallow_rows(input, depth, layer, output) } else { 0 };
+        input = input.get(done.wrapping_mul(depth)..).unwrap_or(&[]);
+        output = output.get_mut(done.wrapping_mul(channels)..).unwrap_or(&mut []);
+        let done = three_rows(input, depth, layer, output);
+        input = input.get(done.wrapping_mul(depth)..).unwrap_or(&[]);
+        output = output.get_mut(done.wrapping_mul(channels)..).unwrap_or(&mut []);
     }
     for out in output.whole_chunks_mut(channels) {
         let Some((now, later)) = input.split_at_checked(depth) else { return };
@@ -261,6 +253,17 @@ fn one_place(inputs: &[i8], layer: &Layer<'_>, output: &mut [i8]) {
         let rows = weights.get(before.wrapping_mul(inputs.len())..).unwrap_or(&[]);
         let table = table.get(channels / CHANNELS..).unwrap_or(&[]);
         groups_of(inputs, rows, table, core::slice::from_mut(last), zero_point);
+    }
+}
+
+/// Narrows outputs to a range, where it is not that of the type. Not inlined: registers for it would be saved around
+/// the whole layer.
+#[inline(never)]
+pub fn narrow(output: &mut [i8], min: i32, max: i32) {
+    if min > -128 || max < 127 {
+        for out in output {
+            *out = i32::from(*out).max(min).min(max) as i8;
+        }
     }
 }
 
@@ -297,8 +300,10 @@ pub fn gather(rectangles: &Rectangles, from: &[i8], to: &mut [i8]) {
 #[cfg(all(target_arch = "arm", feature = "helium"))]
 mod instructions;
 #[cfg(all(target_arch = "arm", feature = "helium"))]
-use instructions::{copy, groups_of, groups3_of, repeated, shallow_rows};
+pub use instructions::copy_rows;
+#[cfg(all(target_arch = "arm", feature = "helium"))]
+use instructions::{copy, groups_of, groups3_of, repeated, shallow_rows, three_rows};
 #[cfg(not(all(target_arch = "arm", feature = "helium")))]
 mod twin;
 #[cfg(not(all(target_arch = "arm", feature = "helium")))]
-use twin::{copy, groups_of, groups3_of, repeated, shallow_rows};
+use twin::{copy, groups_of, groups3_of, repeated, shallow_rows, three_rows};

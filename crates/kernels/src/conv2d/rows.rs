@@ -4,7 +4,6 @@ use super::{Place, Shape};
 use crate::Window;
 use crate::arch::helium::{self, LANES, Layer, Rectangles, Runs3};
 use crate::chunks::Chunks;
-use crate::dot::RequantizeShiftI8;
 use crate::window::offset;
 
 /// Inputs that are gathered, of one place or of three.
@@ -70,7 +69,6 @@ fn conv2d_rows_i8(
     padding: &[i8],
     output: &mut [i8],
 ) {
-    let finish = RequantizeShiftI8::new(p.output_zero_point, p.min, p.max);
     let (words, _) = channels.as_chunks();
     let (table, _) = words.as_chunks();
     let shape = Shape::new(&p.window, p.in_channels, p.out_channels, 1);
@@ -81,7 +79,7 @@ fn conv2d_rows_i8(
     } else {
         shape.convolve_patches(input, &layer, padding, output);
     }
-    finish.narrow(output);
+    helium::narrow(output, p.min, p.max);
 }
 
 /// How many of so many taps from `first` on, which has wrapped where it is before the input, are before the
@@ -202,7 +200,7 @@ impl Shape<'_> {
     }
 
     /// Finds the runs of three places that begin `step` elements apart, and whose windows are in the input alike.
-    #[inline(always)]
+    #[inline(never)]
     fn find_three<'v>(
         &self,
         mut row: u32,
@@ -251,27 +249,34 @@ impl Shape<'_> {
         let window = self.window;
         let [image_len, _, out_len] = self.lengths();
         let few = self.depth.wrapping_mul(3) > PATCHES || self.out_channels < helium::CHANNELS;
-        let together: usize = if few { 1 } else { 3 };
+        let together: u32 = if few { 1 } else { 3 };
+        let before = places_before(window.pad_left, window.stride_width, window.out_width);
+        let column = first_of(before, window.stride_width, window.pad_left);
+        let inside = self.places_inside(column, window.out_width.wrapping_sub(before));
+        let behind = before.wrapping_add(inside);
         let mut patches = [0; PATCHES];
         for out_image in output.whole_chunks_mut(out_len.max(1)) {
             let Some((image, later)) = input.split_at_checked(image_len) else { return };
             input = later;
             let mut left = out_image;
-            let mut filled = 0usize;
+            let mut filled = 0u32;
             let mut row = 0u32.wrapping_sub(window.pad_top);
             for _ in 0..window.out_height {
-                let mut places = window.out_width;
-                let mut column = 0u32.wrapping_sub(window.pad_left);
-                while places > 0 {
-                    let at = filled.wrapping_mul(self.depth);
-                    let room = together.wrapping_sub(filled) as u32;
-                    let inside = self.places_inside(column, places.min(room));
+                let mut place = 0u32;
+                while place < window.out_width {
+                    // Several at once where all their columns are in the input.
+                    let several = place >= before && place < behind;
+                    let number = if several {
+                        behind.wrapping_sub(place).min(together.wrapping_sub(filled))
+                    } else {
+                        1
+                    };
+                    let column = first_of(place, window.stride_width, window.pad_left);
+                    let at = (filled as usize).wrapping_mul(self.depth);
                     let patch = patches.get_mut(at..).unwrap_or(&mut []);
-                    self.gather_places(row, column, inside, image, padding, patch);
-                    let new = inside.max(1);
-                    filled = filled.wrapping_add(new as usize);
-                    places = places.wrapping_sub(new);
-                    column = column.wrapping_add(new.wrapping_mul(window.stride_width));
+                    self.gather_places([row, column], number, image, padding, patch);
+                    filled = filled.wrapping_add(number);
+                    place = place.wrapping_add(number);
                     if filled == together {
                         left = self.of_patches(&patches, filled, layer, left);
                         filled = 0;
@@ -294,20 +299,18 @@ impl Shape<'_> {
         number
     }
 
-    /// Copies the inputs of one place side by side; of `inside` neighboring ones when it is not 0, whose columns are
-    /// all in the input.
-    #[inline(always)]
+    /// Copies the inputs of neighboring places, each side by side; all columns of several places are in the input.
+    #[inline(never)]
     fn gather_places(
         &self,
-        row: u32,
-        column: u32,
-        inside: u32,
+        [row, column]: [u32; 2],
+        number: u32,
         image: &[i8],
         padding: &[i8],
         patches: &mut [i8],
     ) {
         let window = self.window;
-        let places = inside.max(1) as usize;
+        let places = number as usize;
         let Some(patches) = patches.get_mut(..places.wrapping_mul(self.depth)) else { return };
         if window.dilation_height != 1 || window.dilation_width != 1 {
             let mut place = Place { row, column, channel: 0 };
@@ -319,29 +322,30 @@ impl Shape<'_> {
         }
         let (above, rows) = clip(row, window.height, window.in_height);
         let (before, columns) = clip(column, window.width, window.in_width);
-        let (above, rows) = (above as usize, rows as usize);
         let line_len = self.of_columns(window.in_width);
         let run_len = self.of_columns(window.width);
         let mut left = self.of_columns(columns);
-        if rows.wrapping_mul(left) < self.depth {
+        if rows < window.height || columns < window.width {
             patches.fill(padding.first().copied().unwrap_or(0));
         }
-        let from = offset(row).wrapping_add(above).wrapping_mul(line_len);
+        let from = offset(row.wrapping_add(above)).wrapping_mul(line_len);
         let mut from = from.wrapping_add(self.of_columns(column.wrapping_add(before)));
-        let mut to = above.wrapping_mul(run_len).wrapping_add(self.of_columns(before));
+        let to = (above as usize).wrapping_mul(run_len);
+        let mut to = to.wrapping_add(self.of_columns(before));
+        let mut rectangles = Rectangles {
+            places,
+            rows: rows as usize,
+            len: 0,
+            places_apart: [self.of_columns(window.stride_width), self.depth],
+            rows_apart: [line_len, run_len],
+        };
         while left > 0 {
-            let len = left.min(LANES);
-            let rectangles = Rectangles {
-                places,
-                rows,
-                len,
-                places_apart: [self.of_columns(window.stride_width), self.depth],
-                rows_apart: [line_len, run_len],
-            };
+            rectangles.len = left.min(LANES);
             let patches = patches.get_mut(to..).unwrap_or(&mut []);
             helium::gather(&rectangles, image.get(from..).unwrap_or(&[]), patches);
-            (from, to) = (from.wrapping_add(len), to.wrapping_add(len));
-            left = left.wrapping_sub(len);
+            from = from.wrapping_add(rectangles.len);
+            to = to.wrapping_add(rectangles.len);
+            left = left.wrapping_sub(rectangles.len);
         }
     }
 
@@ -350,12 +354,11 @@ impl Shape<'_> {
     fn of_patches<'o>(
         &self,
         patches: &[i8],
-        filled: usize,
+        filled: u32,
         layer: &Layer<'_>,
         output: &'o mut [i8],
     ) -> &'o mut [i8] {
-        let channels = self.out_channels;
-        let all = channels.wrapping_mul(filled);
+        let all = self.out_channels.wrapping_mul(filled as usize);
         let (out, later) = output.split_at_mut_checked(all).unwrap_or_default();
         helium::rows(patches, self.depth, layer, out);
         later

@@ -2,10 +2,10 @@
 
 use super::{Place, Shape};
 use crate::Window;
+use crate::arch::helium;
 use crate::arch::helium::depthwise::{self, Image, Layer, Places, Windows};
 use crate::arch::taps::Taps;
 use crate::chunks::Chunks;
-use crate::dot::RequantizeShiftI8;
 
 kernel! {
     /// As [`super::DepthwiseConv2dI8`] for at most [`crate::arch::taps::TAPS`] taps; weights and table as
@@ -41,14 +41,13 @@ fn depthwise_conv2d_blocks_i8(
     padding: &[i8],
     output: &mut [i8],
 ) {
-    let finish = RequantizeShiftI8::new(p.output_zero_point, p.min, p.max);
     let (words, _) = words.as_chunks();
     let (table, _) = words.as_chunks();
     let layer = Layer { weights, table, zero_point: p.output_zero_point };
     let window = lying(p.window);
     Shape { window: &window, channels: (p.channels as usize).max(1), padding }
         .convolve_blocks(input, &layer, output);
-    finish.narrow(output);
+    helium::narrow(output, p.min, p.max);
 }
 
 /// A column of an image of one column is the same as a row of one of one row, whose places are found at once.
@@ -74,7 +73,7 @@ fn lying(window: Window) -> Window {
 }
 
 impl<'a> Shape<'a, i8> {
-    #[inline(never)]
+    #[inline(always)]
     fn convolve_blocks(&self, mut input: &'a [i8], layer: &Layer<'_>, output: &mut [i8]) {
         let window = self.window;
         let image_len = (window.in_height as usize)
@@ -82,42 +81,91 @@ impl<'a> Shape<'a, i8> {
             .wrapping_mul(self.channels);
         let row_len = (window.out_width as usize).wrapping_mul(self.channels);
         let out_len = (window.out_height as usize).wrapping_mul(row_len);
-        let three_by_three = window.height == 3 && window.width == 3;
-        let before = self.places_before();
-        let inside = self.places_inside(before);
-        let mut taps = Taps::new();
         for out_image in output.whole_chunks_mut(out_len.max(1)) {
             let Some((image, later)) = input.split_at_checked(image_len) else { return };
             input = later;
-            let mut row = 0u32.wrapping_sub(window.pad_top);
-            for out_row in out_image.whole_chunks_mut(row_len.max(1)) {
-                let mut left = out_row;
-                let mut place = 0u32;
-                while place < window.out_width {
-                    let inside = if place == before { inside } else { 0 };
-                    let several = three_by_three || window.has_rows(row);
-                    let number = if several { inside.max(1) } else { 1 };
-                    let len = (number as usize).wrapping_mul(self.channels);
-                    let (now, later) = left.split_at_mut_checked(len).unwrap_or_default();
-                    left = later;
-                    let column =
-                        place.wrapping_mul(window.stride_width).wrapping_sub(window.pad_left);
-                    if three_by_three {
-                        self.nine(image, [row, column], number, layer, now);
-                    } else {
-                        self.find(Place { image, row, column }, 0, &mut taps);
-                        let places = Places {
-                            number: number as usize,
-                            step: (window.stride_width as usize).wrapping_mul(self.channels),
-                            channels: self.channels,
-                        };
-                        depthwise::outputs(&taps, places, layer, now);
-                    }
-                    place = place.wrapping_add(number);
-                }
-                row = row.wrapping_add(window.stride_height);
+            if window.height == 3 && window.width == 3 {
+                self.convolve_nine(image, row_len, layer, out_image);
+            } else {
+                self.convolve_taps(image, row_len, layer, out_image);
             }
         }
+    }
+
+    /// Windows of nine taps.
+    #[inline(never)]
+    fn convolve_nine(&self, image: &[i8], row_len: usize, layer: &Layer<'_>, output: &mut [i8]) {
+        let window = self.window;
+        let before = self.places_before();
+        let inside = self.places_inside(before);
+        let mut row = 0u32.wrapping_sub(window.pad_top);
+        for mut left in output.whole_chunks_mut(row_len.max(1)) {
+            let mut place = 0u32;
+            while place < window.out_width {
+                let number = if place == before { inside.max(1) } else { 1 };
+                let len = (number as usize).wrapping_mul(self.channels);
+                let (now, later) = left.split_at_mut_checked(len).unwrap_or_default();
+                left = later;
+                self.nine(image, [row, self.column(place)], number, layer, now);
+                place = place.wrapping_add(number);
+            }
+            row = row.wrapping_add(window.stride_height);
+        }
+    }
+
+    /// Other windows.
+    #[inline(never)]
+    fn convolve_taps(
+        &self,
+        image: &'a [i8],
+        row_len: usize,
+        layer: &Layer<'_>,
+        output: &mut [i8],
+    ) {
+        let window = self.window;
+        let before = self.places_before();
+        let inside = self.places_inside(before);
+        let step = (window.stride_width as usize).wrapping_mul(self.channels);
+        let apart = (window.dilation_width as usize).wrapping_mul(self.channels);
+        let line = window.height == 1;
+        let mut row = 0u32.wrapping_sub(window.pad_top);
+        for mut left in output.whole_chunks_mut(row_len.max(1)) {
+            let rows_inside = window.has_rows(row);
+            let mut place = 0u32;
+            while place < window.out_width {
+                let several = place == before && inside > 0 && rows_inside;
+                let number = if several { inside } else { 1 };
+                let len = (number as usize).wrapping_mul(self.channels);
+                let (now, later) = left.split_at_mut_checked(len).unwrap_or_default();
+                left = later;
+                let column = self.column(place);
+                let places = Places { number: number as usize, step, channels: self.channels };
+                if several && line {
+                    let at = (row as usize).wrapping_mul(window.in_width as usize);
+                    let at = at.wrapping_add(column as usize).wrapping_mul(self.channels);
+                    let values = image.get(at..).unwrap_or(&[]);
+                    depthwise::line(values, window.width as usize, apart, places, layer, now);
+                } else {
+                    self.few_taps(Place { image, row, column }, places, layer, now);
+                }
+                place = place.wrapping_add(number);
+            }
+            row = row.wrapping_add(window.stride_height);
+        }
+    }
+
+    /// Places whose taps are found one by one.
+    #[inline(never)]
+    fn few_taps(&self, place: Place<'a, i8>, places: Places, layer: &Layer<'_>, output: &mut [i8]) {
+        let mut taps = Taps::new();
+        self.find(place, 0, &mut taps);
+        depthwise::outputs(&taps, places, layer, output);
+    }
+
+    /// Where the window of a place begins, wrapped when it is in the padding.
+    #[inline(always)]
+    fn column(&self, place: u32) -> u32 {
+        place.wrapping_mul(self.window.stride_width).wrapping_sub(self.window.pad_left)
     }
 
     /// The channels of places with nine taps.
@@ -165,7 +213,7 @@ impl<'a> Shape<'a, i8> {
     fn places_inside(&self, first: u32) -> u32 {
         let window = self.window;
         let mut number = 0u32;
-        let mut column = first.wrapping_mul(window.stride_width).wrapping_sub(window.pad_left);
+        let mut column = self.column(first);
         while first.wrapping_add(number) < window.out_width && window.has_columns(column) {
             column = column.wrapping_add(window.stride_width);
             number = number.wrapping_add(1);

@@ -67,6 +67,29 @@ pub fn outputs(taps: &Taps<'_, i8>, places: Places, layer: &Layer<'_>, output: &
     }
 }
 
+/// As [`outputs`], for taps that begin `apart` elements from one to the next.
+#[inline(always)]
+pub fn line(
+    values: &[i8],
+    taps: usize,
+    apart: usize,
+    places: Places,
+    layer: &Layer<'_>,
+    output: &mut [i8],
+) {
+    let Places { number, step, channels } = places;
+    let enough_room = number.checked_mul(channels).is_some_and(|needed| needed <= output.len());
+    let end = (|| {
+        let last = number.wrapping_sub(1).checked_mul(step)?;
+        let last_tap = taps.wrapping_sub(1).checked_mul(apart)?;
+        last.checked_add(last_tap)?.checked_add(channels)
+    })();
+    let enough_inputs = end.is_some_and(|end| end <= values.len());
+    if number > 0 && enough_room && enough_inputs && layer.is_complete(channels, taps) {
+        line_window(values, taps, apart, places, layer, output);
+    }
+}
+
 /// An image, and what is around it.
 #[derive(Clone, Copy, Debug)]
 pub struct Image<'a> {
@@ -138,8 +161,8 @@ pub fn three_by_three(image: &Image<'_>, windows: Windows, layer: &Layer<'_>, ou
 #[cfg(all(target_arch = "arm", feature = "helium"))]
 mod instructions;
 #[cfg(all(target_arch = "arm", feature = "helium"))]
-use instructions::{any_window, nine_taps};
+use instructions::{any_window, line_window, nine_taps};
 #[cfg(not(all(target_arch = "arm", feature = "helium")))]
 mod twin;
 #[cfg(not(all(target_arch = "arm", feature = "helium")))]
-use twin::{any_window, nine_taps};
+use twin::{any_window, line_window, nine_taps};

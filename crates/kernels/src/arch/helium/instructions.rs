@@ -351,6 +351,54 @@ pub(super) fn groups3_of(
     }
 }
 
+/// Computes three rows of inputs at once; gives how many rows: what is left are less than three.
+#[inline(always)]
+pub(super) fn three_rows(
+    input: &[i8],
+    depth: usize,
+    layer: &Layer<'_>,
+    output: &mut [i8],
+) -> usize {
+    let Layer { weights, table, channels, zero_point } = *layer;
+    let (inputs, outputs) = (depth.wrapping_mul(3), channels.wrapping_mul(3));
+    let whole = channels / CHANNELS * CHANNELS;
+    // Whole groups of channels first, then the last four where some are left.
+    let passes = [(0, whole), (channels.wrapping_sub(CHANNELS), channels)];
+    let passes = if whole == channels { passes.get(..1) } else { passes.get(..) };
+    let mut done = 0usize;
+    for &(from, end) in passes.unwrap_or(&[]) {
+        let group = from.div_ceil(CHANNELS);
+        let weights = weights.as_ptr().wrapping_add(from.wrapping_mul(depth));
+        let table = table.as_ptr().wrapping_add(group);
+        let first = output.as_mut_ptr().wrapping_add(from);
+        let second = first.wrapping_add(channels);
+        let mut call = Call3 {
+            source: Run3::new(input.as_ptr(), depth, depth),
+            outputs: [first, second, second.wrapping_add(channels)],
+            zero_point,
+            one: 1,
+            output_end: first.wrapping_add(end.wrapping_sub(from)),
+            two_rows: depth.wrapping_mul(2),
+            padding: 0,
+        };
+        let (mut inputs_left, mut outputs_left) = (input.len(), output.len());
+        done = 0;
+        while inputs_left >= inputs && outputs_left >= outputs {
+            // SAFETY: there are three rows of inputs, none empty, and room for the channels of three places. The
+            // caller has seen that there are at least four channels, and weights and table for all of them, whose
+            // last group is that of the last four channels.
+            unsafe { one_run3(&raw const call, weights, table, unused(depth)) };
+            call.source.first = call.source.first.map(|first| first.wrapping_add(inputs));
+            call.outputs = call.outputs.map(|first| first.wrapping_add(outputs));
+            call.output_end = call.output_end.wrapping_add(outputs);
+            inputs_left = inputs_left.wrapping_sub(inputs);
+            outputs_left = outputs_left.wrapping_sub(outputs);
+            done = done.wrapping_add(3);
+        }
+    }
+    done
+}
+
 /// As its portable twin.
 #[inline(always)]
 pub(super) fn copy(rectangles: &Rectangles, from: &[i8], to: &mut [i8]) {
@@ -528,5 +576,61 @@ unsafe extern "C" fn shallow(
         "add sp, #8",
         "vpop {{d8, d9, d10, d11, d12, d13, d14, d15}}",
         "pop {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
+    )
+}
+
+/// Copies rows of `len` bytes, `from_step` bytes apart, to rows `to_step` bytes apart; says whether all of them are
+/// there, without which nothing is done.
+#[inline(always)]
+pub fn copy_rows(
+    rows: usize,
+    len: usize,
+    from: &[u8],
+    from_step: usize,
+    to: &mut [u8],
+    to_step: usize,
+) -> bool {
+    let Some(last) = rows.checked_sub(1) else { return true };
+    let inside = |step: usize, all: usize| {
+        last.checked_mul(step).and_then(|at| at.checked_add(len)).is_some_and(|end| end <= all)
+    };
+    let all_there = len > 0 && inside(from_step, from.len()) && inside(to_step, to.len());
+    if all_there {
+        // SAFETY: there are rows, none is empty, and each has `len` bytes on both sides.
+        unsafe { copy_bytes(to.as_mut_ptr(), from.as_ptr(), len, rows, from_step, to_step) };
+    }
+    all_there
+}
+
+/// Copies rows of any length.
+///
+/// # Safety
+/// Neither `rows` nor `len` is 0, and each row has `len` bytes on both sides, which do not overlap.
+#[unsafe(naked)]
+unsafe extern "C" fn copy_bytes(
+    to: *mut u8,
+    from: *const u8,
+    len: usize,
+    rows: usize,
+    from_step: usize,
+    to_step: usize,
+) {
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push {{r4, r5, r6, lr}}",
+        "ldrd r4, r12, [sp, #16]",
+        "2:",
+        "mov r5, r0",
+        "mov r6, r1",
+        "dlstp.8 lr, r2",
+        "3:",
+        "vldrb.u8 q0, [r6], #16",
+        "vstrb.8 q0, [r5], #16",
+        "letp lr, 3b",
+        "add r0, r0, r12",
+        "add r1, r1, r4",
+        "subs r3, r3, #1",
+        "bne 2b",
+        "pop {{r4, r5, r6, pc}}",
     )
 }

@@ -113,3 +113,13 @@ pub(super) fn shallow_rows(
 ) -> usize {
     0
 }
+
+/// As [`shallow_rows`], for three rows at once.
+pub(super) fn three_rows(
+    _input: &[i8],
+    _depth: usize,
+    _layer: &Layer<'_>,
+    _output: &mut [i8],
+) -> usize {
+    0
+}

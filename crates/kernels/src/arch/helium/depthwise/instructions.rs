@@ -238,13 +238,62 @@ unsafe extern "C" fn nine(call: *const Call, taps: *const [*const i8; 9]) {
     )
 }
 
-/// Loads the channels that are there of the next tap at r0, moved on by r5.
-macro_rules! next {
+/// Loads the channels that are there of the next tap of a list at r0, moved on by r5.
+macro_rules! listed {
     () => {
         "ldr r1, [r0], #8; \
          add r1, r1, r5; \
          vpst; \
          vldrbt.u8 q0, [r1];"
+    };
+}
+
+/// Loads the channels that are there of the tap at r0; the next one is r5 elements further.
+macro_rules! in_line {
+    () => {
+        "vpst; \
+         vldrbt.u8 q0, [r0]; \
+         add r0, r0, r5;"
+    };
+}
+
+/// The body of a function for windows of any number of taps, one place: where they begin goes from r1 to r8.
+macro_rules! any_number {
+    ($load:ident, $start:literal, $next_block:literal) => {
+        naked_asm!(
+            ".cpu cortex-m55",
+            enter!(),
+            "ldm.w sp, {{r9, r10}}",
+            "ldr r5, [sp, #8]",
+            "ldr r11, [sp, #36]",
+            "mov r12, #1",
+            "mov r8, r1",
+            "and r6, r2, #1",
+            "lsr r7, r2, #1",
+            "2:",
+            "vctp.8 r3",
+            $start,
+            biases!(),
+            // An odd number of taps: the single one first.
+            "cbz r6, 3f",
+            products!($load!()),
+            accumulate!(),
+            "3:",
+            "wls lr, r7, 5f",
+            "4:",
+            products!($load!()),
+            further_products!($load!()),
+            accumulate!(),
+            "le lr, 4b",
+            "5:",
+            finish!(),
+            "vpst",
+            "vstrbt.8 q4, [r11], #16",
+            $next_block,
+            "subs r3, r3, #16",
+            "bgt 2b",
+            leave!(),
+        )
     };
 }
 
@@ -260,40 +309,38 @@ unsafe extern "C" fn any_number(
     count: usize,
     channels: usize,
 ) {
-    naked_asm!(
-        ".cpu cortex-m55",
-        enter!(),
-        "ldm.w sp, {{r9, r10}}",
-        "ldr r5, [sp, #8]",
-        "ldr r11, [sp, #36]",
-        "mov r12, #1",
-        "mov r8, r1",
-        "and r6, r2, #1",
-        "lsr r7, r2, #1",
-        "2:",
-        "vctp.8 r3",
-        "mov r0, r8",
-        biases!(),
-        // An odd number of taps: the single one first.
-        "cbz r6, 3f",
-        products!(next!()),
-        accumulate!(),
-        "3:",
-        "wls lr, r7, 5f",
-        "4:",
-        products!(next!()),
-        further_products!(next!()),
-        accumulate!(),
-        "le lr, 4b",
-        "5:",
-        finish!(),
-        "vpst",
-        "vstrbt.8 q4, [r11], #16",
-        "add r5, r5, #16",
-        "subs r3, r3, #16",
-        "bgt 2b",
-        leave!(),
-    )
+    any_number!(listed, "mov r0, r8", "add r5, r5, #16")
+}
+
+/// Windows of taps in a line, one place.
+///
+/// # Safety
+/// As for [`any_number`], with `count` taps `call.moves[0]` elements apart from `first` on.
+#[unsafe(naked)]
+unsafe extern "C" fn any_line(call: *const Call, first: *const i8, count: usize, channels: usize) {
+    any_number!(in_line, "mov r0, r8", "add r8, r8, #16")
+}
+
+/// As its portable twin.
+#[inline(never)]
+pub(super) fn line_window(
+    values: &[i8],
+    taps: usize,
+    apart: usize,
+    places: Places,
+    layer: &Layer<'_>,
+    output: &mut [i8],
+) {
+    let mut call = Call::new(layer, output.as_mut_ptr(), 1, places.channels);
+    call.moves = [apart; 3];
+    let mut first = values.as_ptr();
+    for _ in 0..places.number {
+        // SAFETY: the caller has seen that taps, weights, table and room for the outputs are there for all places;
+        // a place moves taps on by `step` and the output by its channels.
+        unsafe { any_line(&raw const call, first, taps, places.channels) };
+        first = first.wrapping_add(places.step);
+        call.output = call.output.wrapping_add(places.channels);
+    }
 }
 
 /// As its portable twin.

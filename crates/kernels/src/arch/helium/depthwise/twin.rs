@@ -57,6 +57,25 @@ pub(super) fn any_window(
     }
 }
 
+/// See [`super::line`].
+pub(super) fn line_window(
+    values: &[i8],
+    taps: usize,
+    apart: usize,
+    places: Places,
+    layer: &Layer<'_>,
+    output: &mut [i8],
+) {
+    let mut at = 0usize;
+    for pixel in output.whole_chunks_mut(places.channels).take(places.number) {
+        place(taps, layer, pixel, |tap, channel| {
+            let at = at.wrapping_add(tap.wrapping_mul(apart));
+            values.get(at.wrapping_add(channel)).copied().unwrap_or(0)
+        });
+        at = at.wrapping_add(places.step);
+    }
+}
+
 /// See [`super::three_by_three`].
 pub(super) fn nine_taps(image: &Image<'_>, windows: Windows, layer: &Layer<'_>, output: &mut [i8]) {
     let Windows { first: [row, mut column], dilation: [rows, columns], number, stride } = windows;
