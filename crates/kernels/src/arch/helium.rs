@@ -232,30 +232,6 @@ pub fn rows(mut input: &[i8], depth: usize, layer: &Layer<'_>, mut output: &mut 
     }
 }
 
-/// Computes the output channels of one place from inputs that are not none; weights and table are there.
-#[inline(always)]
-fn one_place(inputs: &[i8], layer: &Layer<'_>, output: &mut [i8]) {
-    let Layer { weights, table, channels, zero_point } = *layer;
-    if channels < CHANNELS {
-        let rows = weights.whole_chunks(inputs.len());
-        for ((out, row), group) in output.iter_mut().zip(rows).zip(table) {
-            let [value, ..] = repeated(inputs, row, group, zero_point);
-            *out = value;
-        }
-        return;
-    }
-    let (fours, rest) = output.as_chunks_mut::<CHANNELS>();
-    groups_of(inputs, weights, table, fours, zero_point);
-    if !rest.is_empty()
-        && let Some(last) = output.last_chunk_mut::<CHANNELS>()
-    {
-        let before = channels.wrapping_sub(CHANNELS);
-        let rows = weights.get(before.wrapping_mul(inputs.len())..).unwrap_or(&[]);
-        let table = table.get(channels / CHANNELS..).unwrap_or(&[]);
-        groups_of(inputs, rows, table, core::slice::from_mut(last), zero_point);
-    }
-}
-
 /// Narrows outputs to a range, where it is not that of the type. Not inlined: registers for it would be saved around
 /// the whole layer.
 #[inline(never)]
@@ -282,18 +258,61 @@ pub struct Rectangles {
     pub rows_apart: [usize; 2],
 }
 
+impl Rectangles {
+    /// Whether all elements of some places are in slices of these lengths.
+    #[inline(always)]
+    fn fit(&self, places: usize, from: usize, to: usize) -> bool {
+        let end = |which: fn([usize; 2]) -> usize, places: usize| {
+            let last = places.wrapping_sub(1).checked_mul(which(self.places_apart))?;
+            let last_row = self.rows.wrapping_sub(1).checked_mul(which(self.rows_apart))?;
+            last_row.checked_add(last)?.checked_add(self.len)
+        };
+        let something = self.places > 0 && self.rows > 0 && self.len > 0 && self.len <= LANES;
+        something
+            && end(|[from, _]| from, places).is_some_and(|end| end <= from)
+            && end(|[_, to]| to, self.places).is_some_and(|end| end <= to)
+    }
+}
+
 /// Copies rows of inputs. Nothing is written when one of them is not there or is longer than it may be.
 #[inline(always)]
 pub fn gather(rectangles: &Rectangles, from: &[i8], to: &mut [i8]) {
-    let &Rectangles { places, rows, len, places_apart, rows_apart } = rectangles;
-    let end = |place: usize, row: usize| {
-        let last = places.wrapping_sub(1).checked_mul(place)?;
-        rows.wrapping_sub(1).checked_mul(row)?.checked_add(last)?.checked_add(len)
-    };
-    let ends = end(places_apart[0], rows_apart[0]).zip(end(places_apart[1], rows_apart[1]));
-    let something = places > 0 && rows > 0 && len > 0 && len <= LANES;
-    if something && ends.is_some_and(|(last, room)| last <= from.len() && room <= to.len()) {
+    if rectangles.fit(rectangles.places, from.len(), to.len()) {
         copy(rectangles, from, to);
+    }
+}
+
+/// Copies the inputs of three places and computes their output channels, as often as `threes` says; the places follow
+/// each other in `from` and in `output`. `patches` are for copies, all inputs of one place behind those of another; the
+/// first `skipped` of each are there.
+///
+/// Nothing is written unless inputs, weights, table and room for copies and outputs are there, and the channels are
+/// whole groups of [`CHANNELS`].
+#[inline(always)]
+pub fn gather_threes(
+    rectangles: &Rectangles,
+    from: &[i8],
+    patches: &mut [i8],
+    skipped: usize,
+    layer: &Layer<'_>,
+    output: &mut [i8],
+    threes: usize,
+) {
+    let [_, depth] = rectangles.places_apart;
+    let places = threes.checked_mul(3);
+    let room = places.and_then(|places| places.checked_mul(layer.channels));
+    if let Some(places) = places
+        && threes > 0
+        && depth > 0
+        && rectangles.places == 3
+        && rectangles.fit(places, from.len(), patches.len().saturating_sub(skipped))
+        && depth.checked_mul(3).is_some_and(|needed| needed <= patches.len())
+        && layer.channels > 0
+        && layer.channels.is_multiple_of(CHANNELS)
+        && layer.is_complete(depth)
+        && room.is_some_and(|needed| needed <= output.len())
+    {
+        gathered_threes(rectangles, from, patches, skipped, layer, output, threes);
     }
 }
 
@@ -302,8 +321,8 @@ mod instructions;
 #[cfg(all(target_arch = "arm", feature = "helium"))]
 pub use instructions::copy_rows;
 #[cfg(all(target_arch = "arm", feature = "helium"))]
-use instructions::{copy, groups_of, groups3_of, repeated, shallow_rows, three_rows};
+use instructions::{copy, gathered_threes, groups3_of, one_place, shallow_rows, three_rows};
 #[cfg(not(all(target_arch = "arm", feature = "helium")))]
 mod twin;
 #[cfg(not(all(target_arch = "arm", feature = "helium")))]
-use twin::{copy, groups_of, groups3_of, repeated, shallow_rows, three_rows};
+use twin::{copy, gathered_threes, groups3_of, one_place, shallow_rows, three_rows};

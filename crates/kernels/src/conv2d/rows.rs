@@ -264,6 +264,20 @@ impl Shape<'_> {
             for _ in 0..window.out_height {
                 let mut place = 0u32;
                 while place < window.out_width {
+                    if filled == 0 && together == 3 && place >= before && place < behind {
+                        let threes = behind.wrapping_sub(place) / 3;
+                        let column = first_of(place, window.stride_width, window.pad_left);
+                        let first = [row, column];
+                        if self.gather_threes(
+                            first, threes, image, padding, layer, &mut patches, left,
+                        ) {
+                            let done = threes.wrapping_mul(3);
+                            let all = self.out_channels.wrapping_mul(done as usize);
+                            left = left.get_mut(all..).unwrap_or(&mut []);
+                            place = place.wrapping_add(done);
+                            continue;
+                        }
+                    }
                     // Several at once where all their columns are in the input.
                     let several = place >= before && place < behind;
                     let number = if several {
@@ -297,6 +311,48 @@ impl Shape<'_> {
             number = number.wrapping_add(1);
         }
         number
+    }
+
+    /// Gathers three places at once and computes their outputs, where a row of the window is one vector; says whether
+    /// it did.
+    #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "the operands of the kernel and what it keeps")]
+    fn gather_threes(
+        &self,
+        [row, column]: [u32; 2],
+        threes: u32,
+        image: &[i8],
+        padding: &[i8],
+        layer: &Layer<'_>,
+        patches: &mut [i8],
+        output: &mut [i8],
+    ) -> bool {
+        let window = self.window;
+        let len = self.of_columns(window.width);
+        let no_gaps = window.dilation_height == 1 && window.dilation_width == 1;
+        let (above, rows) = clip(row, window.height, window.in_height);
+        let whole_groups = self.out_channels.is_multiple_of(helium::CHANNELS);
+        if !whole_groups || threes == 0 || rows == 0 || !no_gaps || len > LANES {
+            return false;
+        }
+        if rows < window.height {
+            // What is copied does not change it.
+            patches.fill(padding.first().copied().unwrap_or(0));
+        }
+        let line_len = self.of_columns(window.in_width);
+        let from = offset(row.wrapping_add(above)).wrapping_mul(line_len);
+        let from = from.wrapping_add(self.of_columns(column));
+        let rectangles = Rectangles {
+            places: 3,
+            rows: rows as usize,
+            len,
+            places_apart: [self.of_columns(window.stride_width), self.depth],
+            rows_apart: [line_len, len],
+        };
+        let image = image.get(from..).unwrap_or(&[]);
+        let skipped = (above as usize).wrapping_mul(len);
+        helium::gather_threes(&rectangles, image, patches, skipped, layer, output, threes as usize);
+        true
     }
 
     /// Copies the inputs of neighboring places, each side by side; all columns of several places are in the input.
@@ -350,7 +406,7 @@ impl Shape<'_> {
     }
 
     /// The outputs of so many patches; gives what is left of `output`.
-    #[inline(always)]
+    #[inline(never)]
     fn of_patches<'o>(
         &self,
         patches: &[i8],

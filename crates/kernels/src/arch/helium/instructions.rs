@@ -5,6 +5,7 @@
 //! are loaded at once.
 
 use super::{CHANNELS, Group, LANES, Layer, Rectangles, Run3, Whole};
+use crate::chunks::Chunks;
 use core::arch::naked_asm;
 
 /// How much of the last vector a run of so many elements does not use.
@@ -94,70 +95,46 @@ unsafe extern "C" fn one_run(
     )
 }
 
-/// Calls it; `rows` are four for each element of `output`, `step` elements from one to the next.
-///
-/// # Safety
-/// Neither `inputs` nor `output` is empty. For each element of `output` there are one of `table` and four rows of
-/// as many elements as `inputs` at `rows`.
-#[inline(always)]
-unsafe fn call(
-    inputs: &[i8],
-    rows: *const i8,
-    step: usize,
-    table: *const Group,
-    output: &mut [[i8; CHANNELS]],
-    zero_point: i32,
-) {
-    let range = output.as_mut_ptr_range();
-    let call = Call {
-        first: inputs.as_ptr(),
-        unused: unused(inputs.len()),
-        len: inputs.len(),
-        output: range.start.cast(),
-        zero_point,
-        output_end: range.end.cast(),
-    };
-    // SAFETY: of the caller.
-    unsafe { one_run(&raw const call, rows, table, step) };
-}
-
 /// As its portable twin.
-#[inline(always)]
-pub(super) fn groups_of(
-    inputs: &[i8],
-    weights: &[i8],
-    table: &[Group],
-    output: &mut [[i8; CHANNELS]],
-    zero_point: i32,
-) {
-    let rows = output.len().wrapping_mul(CHANNELS);
-    let needed = inputs.len().checked_mul(rows);
-    if inputs.is_empty()
-        || output.is_empty()
-        || output.len() > table.len()
-        || needed.is_none_or(|needed| weights.len() < needed)
-    {
+#[inline(never)]
+pub(super) fn one_place(inputs: &[i8], layer: &Layer<'_>, output: &mut [i8]) {
+    let depth = inputs.len();
+    let Layer { weights, table, channels, zero_point } = *layer;
+    let mut call = Call {
+        first: inputs.as_ptr(),
+        unused: unused(depth),
+        len: depth,
+        output: output.as_mut_ptr(),
+        zero_point,
+        output_end: core::ptr::null_mut(),
+    };
+    if channels < CHANNELS {
+        for ((out, row), group) in output.iter_mut().zip(weights.whole_chunks(depth)).zip(table) {
+            let mut values = [0; CHANNELS];
+            let range = values.as_mut_ptr_range();
+            (call.output, call.output_end) = (range.start, range.end);
+            // SAFETY: the caller has seen that there are inputs; the row has as many elements and stands for all four
+            // of a group, for which there is room.
+            unsafe { one_run(&raw const call, row.as_ptr(), group, 0) };
+            let [value, ..] = values;
+            *out = value;
+        }
         return;
     }
-    // SAFETY: neither is empty, and there are as many elements of `table` as of `output`, and four times as many rows.
-    unsafe { call(inputs, weights.as_ptr(), inputs.len(), table.as_ptr(), output, zero_point) };
-}
-
-/// As its portable twin.
-#[inline(always)]
-pub(super) fn repeated(
-    inputs: &[i8],
-    row: &[i8],
-    group: &Group,
-    zero_point: i32,
-) -> [i8; CHANNELS] {
-    let mut values = [0; CHANNELS];
-    if !inputs.is_empty() && row.len() >= inputs.len() {
-        let output = core::slice::from_mut(&mut values);
-        // SAFETY: there is one element of `output` and one of the table; the row stands for all four.
-        unsafe { call(inputs, row.as_ptr(), 0, group, output, zero_point) };
+    let groups = channels / CHANNELS;
+    call.output_end = call.output.wrapping_add(groups.wrapping_mul(CHANNELS));
+    // SAFETY: the caller has seen that there are inputs, weights and table for all channels, which are at least four,
+    // and room for them. The last group of the table is that of the last four channels.
+    unsafe {
+        one_run(&raw const call, weights.as_ptr(), table.as_ptr(), depth);
+        if !channels.is_multiple_of(CHANNELS) {
+            let last = channels.wrapping_sub(CHANNELS);
+            call.output = output.as_mut_ptr().wrapping_add(last);
+            call.output_end = call.output.wrapping_add(CHANNELS);
+            let row = weights.as_ptr().wrapping_add(last.wrapping_mul(depth));
+            one_run(&raw const call, row, table.as_ptr().wrapping_add(groups), depth);
+        }
     }
-    values
 }
 
 /// What the functions for three places keep in memory.
@@ -351,66 +328,117 @@ pub(super) fn groups3_of(
     }
 }
 
-/// Computes three rows of inputs at once; gives how many rows: what is left are less than three.
+/// A call for three places whose inputs are `depth` elements each, one behind the other.
 #[inline(always)]
+fn call_of_three(
+    inputs: *const i8,
+    depth: usize,
+    outputs: *mut i8,
+    apart: usize,
+    channels: usize,
+    zero_point: i32,
+) -> Call3<Run3> {
+    let second = outputs.wrapping_add(apart);
+    Call3 {
+        source: Run3::new(inputs, depth, depth),
+        outputs: [outputs, second, second.wrapping_add(apart)],
+        zero_point,
+        one: 1,
+        output_end: outputs.wrapping_add(channels),
+        two_rows: depth.wrapping_mul(2),
+        padding: 0,
+    }
+}
+
+impl<S> Call3<S> {
+    /// Moves where outputs go.
+    #[inline(always)]
+    fn move_outputs(&mut self, by: usize) {
+        self.outputs = self.outputs.map(|first| first.wrapping_add(by));
+        self.output_end = self.output_end.wrapping_add(by);
+    }
+}
+
+/// Computes three rows of inputs at once; gives how many rows: what is left are less than three.
+#[inline(never)]
 pub(super) fn three_rows(
     input: &[i8],
     depth: usize,
     layer: &Layer<'_>,
     output: &mut [i8],
 ) -> usize {
+    let done = rows_of_some_channels(input, depth, layer, output, 0);
+    let last = layer.channels.wrapping_sub(CHANNELS);
+    if !layer.channels.is_multiple_of(CHANNELS) {
+        rows_of_some_channels(input, depth, layer, output, last);
+    }
+    done
+}
+
+/// Computes whole groups of channels from the first one on, for [`three_rows`].
+#[inline(never)]
+fn rows_of_some_channels(
+    input: &[i8],
+    depth: usize,
+    layer: &Layer<'_>,
+    output: &mut [i8],
+    first: usize,
+) -> usize {
     let Layer { weights, table, channels, zero_point } = *layer;
+    let len = channels.wrapping_sub(first) / CHANNELS * CHANNELS;
+    let weights = weights.as_ptr().wrapping_add(first.wrapping_mul(depth));
+    let table = table.as_ptr().wrapping_add(first.div_ceil(CHANNELS));
     let (inputs, outputs) = (depth.wrapping_mul(3), channels.wrapping_mul(3));
-    let whole = channels / CHANNELS * CHANNELS;
-    // Whole groups of channels first, then the last four where some are left.
-    let passes = [(0, whole), (channels.wrapping_sub(CHANNELS), channels)];
-    let passes = if whole == channels { passes.get(..1) } else { passes.get(..) };
+    let to = output.as_mut_ptr().wrapping_add(first);
+    let mut call = call_of_three(input.as_ptr(), depth, to, channels, len, zero_point);
+    let (mut inputs_left, mut outputs_left) = (input.len(), output.len());
     let mut done = 0usize;
-    for &(from, end) in passes.unwrap_or(&[]) {
-        let group = from.div_ceil(CHANNELS);
-        let weights = weights.as_ptr().wrapping_add(from.wrapping_mul(depth));
-        let table = table.as_ptr().wrapping_add(group);
-        let first = output.as_mut_ptr().wrapping_add(from);
-        let second = first.wrapping_add(channels);
-        let mut call = Call3 {
-            source: Run3::new(input.as_ptr(), depth, depth),
-            outputs: [first, second, second.wrapping_add(channels)],
-            zero_point,
-            one: 1,
-            output_end: first.wrapping_add(end.wrapping_sub(from)),
-            two_rows: depth.wrapping_mul(2),
-            padding: 0,
-        };
-        let (mut inputs_left, mut outputs_left) = (input.len(), output.len());
-        done = 0;
-        while inputs_left >= inputs && outputs_left >= outputs {
-            // SAFETY: there are three rows of inputs, none empty, and room for the channels of three places. The
-            // caller has seen that there are at least four channels, and weights and table for all of them, whose
-            // last group is that of the last four channels.
-            unsafe { one_run3(&raw const call, weights, table, unused(depth)) };
-            call.source.first = call.source.first.map(|first| first.wrapping_add(inputs));
-            call.outputs = call.outputs.map(|first| first.wrapping_add(outputs));
-            call.output_end = call.output_end.wrapping_add(outputs);
-            inputs_left = inputs_left.wrapping_sub(inputs);
-            outputs_left = outputs_left.wrapping_sub(outputs);
-            done = done.wrapping_add(3);
-        }
+    while inputs_left >= inputs && outputs_left >= outputs {
+        // SAFETY: there are three rows of inputs, none empty, and room for the channels of three places. The
+        // callers have seen that there are at least four channels from the first one on, and weights and table for
+        // all of them; the last group of the table is that of the last four channels.
+        unsafe { one_run3(&raw const call, weights, table, unused(depth)) };
+        call.source.first = call.source.first.map(|first| first.wrapping_add(inputs));
+        call.move_outputs(outputs);
+        inputs_left = inputs_left.wrapping_sub(inputs);
+        outputs_left = outputs_left.wrapping_sub(outputs);
+        done = done.wrapping_add(3);
     }
     done
 }
 
 /// As its portable twin.
+#[inline(never)]
+pub(super) fn gathered_threes(
+    rectangles: &Rectangles,
+    from: &[i8],
+    patches: &mut [i8],
+    skipped: usize,
+    layer: &Layer<'_>,
+    output: &mut [i8],
+    threes: usize,
+) {
+    let [apart, depth] = rectangles.places_apart;
+    let Layer { weights, table, channels, zero_point } = *layer;
+    let outputs = output.as_mut_ptr();
+    let mut call = call_of_three(patches.as_ptr(), depth, outputs, channels, channels, zero_point);
+    let mut copy = Copy::new(rectangles, from, patches.get_mut(skipped..).unwrap_or(&mut []));
+    for _ in 0..threes {
+        // SAFETY: the caller has seen that the inputs of all places and room for three copies are there, weights and
+        // table for all channels, which are whole groups, and room for the outputs.
+        unsafe {
+            copy_vectors(&raw const copy);
+            one_run3(&raw const call, weights.as_ptr(), table.as_ptr(), unused(depth));
+        }
+        copy.from = copy.from.wrapping_add(apart.wrapping_mul(3));
+        call.move_outputs(channels.wrapping_mul(3));
+    }
+}
+
+/// As its portable twin.
 #[inline(always)]
 pub(super) fn copy(rectangles: &Rectangles, from: &[i8], to: &mut [i8]) {
-    let call = Copy {
-        to: to.as_mut_ptr(),
-        from: from.as_ptr(),
-        len: rectangles.len,
-        rows: rectangles.rows,
-        rows_apart: rectangles.rows_apart,
-        places: rectangles.places,
-        places_apart: rectangles.places_apart,
-    };
+    let call = Copy::new(rectangles, from, to);
     // SAFETY: the caller has seen that there are places and rows, of 1 to 16 elements, and that all are there in
     // both slices.
     unsafe { copy_vectors(&raw const call) };
@@ -426,6 +454,21 @@ struct Copy {
     rows_apart: [usize; 2],
     places: usize,
     places_apart: [usize; 2],
+}
+
+impl Copy {
+    #[inline(always)]
+    fn new(rectangles: &Rectangles, from: &[i8], to: &mut [i8]) -> Self {
+        Self {
+            to: to.as_mut_ptr(),
+            from: from.as_ptr(),
+            len: rectangles.len,
+            rows: rectangles.rows,
+            rows_apart: rectangles.rows_apart,
+            places: rectangles.places,
+            places_apart: rectangles.places_apart,
+        }
+    }
 }
 
 /// Copies rows of at most one vector.
@@ -472,7 +515,7 @@ struct Shallow {
 
 /// Computes rows of inputs of at most one vector, four channels at a time for all rows, so that weights are loaded
 /// once. Gives how many rows: all but those that have no whole vector of inputs from their first one on.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn shallow_rows(
     input: &[i8],
     depth: usize,

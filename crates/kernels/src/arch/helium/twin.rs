@@ -31,31 +31,31 @@ fn dot<'a>(inputs: impl Iterator<Item = &'a [i8]>, row: &[i8]) -> i32 {
         .fold(0, |sum, (&x, &w)| sum.wrapping_add(i32::from(x).wrapping_mul(i32::from(w))))
 }
 
-/// Four channels that have the same row.
-pub(super) fn repeated(
-    inputs: &[i8],
-    row: &[i8],
-    group: &Group,
-    zero_point: i32,
-) -> [i8; CHANNELS] {
-    finish([dot(core::iter::once(inputs), row); CHANNELS], group, zero_point)
-}
-
-/// One group for each element of `output`.
-pub(super) fn groups_of(
-    inputs: &[i8],
-    weights: &[i8],
-    table: &[Group],
-    output: &mut [[i8; CHANNELS]],
-    zero_point: i32,
-) {
-    let mut rows = weights.whole_chunks(inputs.len());
-    for (out, group) in output.iter_mut().zip(table) {
-        let mut sums = [0; CHANNELS];
-        for (sum, row) in sums.iter_mut().zip(rows.by_ref()) {
-            *sum = dot(core::iter::once(inputs), row);
+/// The channels of one place; inputs, weights, table and room for them are there.
+pub(super) fn one_place(inputs: &[i8], layer: &Layer<'_>, output: &mut [i8]) {
+    let Layer { weights, table, channels, zero_point } = *layer;
+    let rows = || weights.whole_chunks(inputs.len());
+    let once = || core::iter::once(inputs);
+    if channels < CHANNELS {
+        for ((out, row), group) in output.iter_mut().zip(rows()).zip(table) {
+            let [value, ..] = finish([dot(once(), row); CHANNELS], group, zero_point);
+            *out = value;
         }
-        *out = finish(sums, group, zero_point);
+        return;
+    }
+    let mut first = 0usize;
+    for group in table.iter().take(super::groups(channels)) {
+        // The last group has the last channels.
+        first = first.min(channels.wrapping_sub(CHANNELS));
+        let mut sums = [0; CHANNELS];
+        for (sum, row) in sums.iter_mut().zip(rows().skip(first)) {
+            *sum = dot(once(), row);
+        }
+        let outputs = output.iter_mut().skip(first);
+        for (out, value) in outputs.zip(finish(sums, group, zero_point)) {
+            *out = value;
+        }
+        first = first.wrapping_add(CHANNELS);
     }
 }
 
@@ -122,4 +122,23 @@ pub(super) fn three_rows(
     _output: &mut [i8],
 ) -> usize {
     0
+}
+
+/// See [`super::gather_threes`].
+pub(super) fn gathered_threes(
+    rectangles: &Rectangles,
+    mut from: &[i8],
+    patches: &mut [i8],
+    skipped: usize,
+    layer: &Layer<'_>,
+    output: &mut [i8],
+    threes: usize,
+) {
+    let [apart, depth] = rectangles.places_apart;
+    let outputs = output.whole_chunks_mut(layer.channels.wrapping_mul(3));
+    for out in outputs.take(threes) {
+        copy(rectangles, from, patches.get_mut(skipped..).unwrap_or(&mut []));
+        super::rows(patches, depth, layer, out);
+        from = from.get(apart.wrapping_mul(3)..).unwrap_or(&[]);
+    }
 }
