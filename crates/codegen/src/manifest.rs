@@ -76,6 +76,13 @@ pub(crate) fn readme(program: &Program, weights: &Weights, options: &Options) ->
          panic, no `unsafe` but in the kernels' folder `arch`, where each has its reason.\n\n",
         options.tool_version
     );
+    if program.target.vector == Vector::Helium {
+        text.push_str(
+            "The kernels use Helium: the processor needs it, and its FPU must be switched on before the first run\n\
+             (`cortex-m-rt` does so for `thumbv8m.main-none-eabihf`). Build with `-C target-cpu` set to your\n\
+             processor, `cortex-m55` for example, so that the compiler uses it for the rest too.\n\n",
+        );
+    }
     text.push_str("| what | bytes |\n|---|---:|\n");
     text.push_str(&format!("| arena | {} |\n", program.arena_bytes));
     text.push_str(&format!("| state | {} |\n", program.state_bytes));

@@ -52,6 +52,7 @@ macro_rules! kernels {
             ("arch/dsp.rs", include_str!("arch/dsp.rs")),
             ("arch/helium.rs", include_str!("arch/helium.rs")),
             ("arch/helium/add.rs", include_str!("arch/helium/add.rs")),
+            ("arch/helium/copies.rs", include_str!("arch/helium/copies.rs")),
             ("arch/helium/depthwise.rs", include_str!("arch/helium/depthwise.rs")),
             (
                 "arch/helium/depthwise/instructions.rs",
@@ -62,6 +63,7 @@ macro_rules! kernels {
                 include_str!("arch/helium/depthwise/twin.rs"),
             ),
             ("arch/helium/instructions.rs", include_str!("arch/helium/instructions.rs")),
+            ("arch/helium/shallow.rs", include_str!("arch/helium/shallow.rs")),
             ("arch/helium/twin.rs", include_str!("arch/helium/twin.rs")),
             ("arch/mod.rs", include_str!("arch/mod.rs")),
             ("arch/taps.rs", include_str!("arch/taps.rs")),

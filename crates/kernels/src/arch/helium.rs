@@ -317,11 +317,19 @@ pub fn gather_threes(
 }
 
 #[cfg(all(target_arch = "arm", feature = "helium"))]
+mod copies;
+#[cfg(all(target_arch = "arm", feature = "helium"))]
 mod instructions;
 #[cfg(all(target_arch = "arm", feature = "helium"))]
-pub use instructions::copy_rows;
+mod shallow;
 #[cfg(all(target_arch = "arm", feature = "helium"))]
-use instructions::{copy, gathered_threes, groups3_of, one_place, shallow_rows, three_rows};
+pub use copies::copy_rows;
+#[cfg(all(target_arch = "arm", feature = "helium"))]
+use {
+    copies::copy,
+    instructions::{gathered_threes, groups3_of, one_place, three_rows},
+    shallow::shallow_rows,
+};
 #[cfg(not(all(target_arch = "arm", feature = "helium")))]
 mod twin;
 #[cfg(not(all(target_arch = "arm", feature = "helium")))]
