@@ -308,9 +308,11 @@ fn shift_entry(start: i32, most: u64, multiplier: i32, shift: i32) -> Option<[i3
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kinglet_kernels::conv2d::takes_rows;
     use kinglet_kernels::dot::PAIRS_PATCH;
     use kinglet_kernels::{
-        Conv2dI8, Conv2dPairsI8, FullyConnectedI8, FullyConnectedPairsI8, Window,
+        Conv2dI8, Conv2dPairsI8, Conv2dRowsI8, DepthwiseConv2dBlocksI8, DepthwiseConv2dI8,
+        FullyConnectedI8, FullyConnectedPairsI8, FullyConnectedRowsI8, Window,
     };
     use proptest::prelude::*;
 
@@ -401,6 +403,28 @@ mod tests {
                 .run(&input, &packed, &table.words, &padding, &mut paired);
             prop_assert_eq!(&paired, &plain);
 
+            let shifts = table.shifts.as_ref().unwrap();
+            if groups == 1 && takes_rows(&window, in_channels, out_channels) {
+                paired.fill(1);
+                Conv2dRowsI8 { window, in_channels, out_channels, output_zero_point, min, max }
+                    .run(&input, &rows, &fours(shifts), &padding, &mut paired);
+                prop_assert_eq!(&paired, &plain);
+            }
+            if depth <= 25 {
+                // The same rows as taps of a depthwise convolution of as many channels.
+                let channels = out_channels;
+                let window = Window { height: 1, width: depth as u32, dilation_width: 1, ..window };
+                let input = bytes((in_height * in_width * channels) as usize);
+                let padding = vec![zero; outputs.max(BLOCK)];
+                DepthwiseConv2dI8 { window, channels, output_zero_point, min, max }
+                    .run(&input, &interleave(&rows, depth), &table.words, &padding, &mut plain);
+                let (weights, words) = blocks(&rows, depth, shifts).unwrap();
+                paired.fill(1);
+                DepthwiseConv2dBlocksI8 { window, channels, output_zero_point, min, max }
+                    .run(&input, &weights, &words, &padding, &mut paired);
+                prop_assert_eq!(&paired, &plain);
+            }
+
             // Fewer elements than the shape says: no panic.
             let kernel = Conv2dPairsI8 {
                 window, in_channels, out_channels, groups, output_zero_point, min, max,
@@ -420,7 +444,31 @@ mod tests {
             FullyConnectedPairsI8 { inputs, outputs, output_zero_point, min, max }
                 .run(&input, &packed, &table.words, &mut paired);
             prop_assert_eq!(&paired, &plain);
+            paired.fill(1);
+            FullyConnectedRowsI8 { inputs, outputs, output_zero_point, min, max }
+                .run(&input, &rows, &fours(table.shifts.as_ref().unwrap()), &mut paired);
+            prop_assert_eq!(&paired, &plain);
         }
+    }
+
+    #[test]
+    fn the_last_group_has_the_last_four_channels() {
+        let shifts: Vec<i32> = (0..6).flat_map(|c| [c, 100 + c, 1 + c]).collect();
+        let table = fours(&shifts);
+        assert_eq!(table[..12], [0, 2, 1, 3, 100, 101, 102, 103, -1, -2, -3, -4]);
+        assert_eq!(table[12..], [2, 4, 3, 5, 102, 103, 104, 105, -3, -4, -5, -6]);
+        assert_eq!(fours(&[7, 8, 9]), [7, 7, 7, 7, 8, 8, 8, 8, -9, -9, -9, -9]);
+    }
+
+    #[test]
+    fn channels_that_go_into_a_block_are_there_so_often() {
+        let (weights, table) = blocks(&[1, 2, 3, 4], 2, &[10, 20, 3, 11, 21, 4]).unwrap();
+        assert_eq!(weights[..16], [1, 3].repeat(8));
+        assert_eq!(weights[16..], [2, 4].repeat(8));
+        assert_eq!(table[..16], [[10; 8], [11; 8]].concat());
+        assert_eq!(table[16..24], [20, 20, 20, 20, -3, -3, -3, -3]);
+        assert_eq!(table[40..], [21, 21, 21, 21, -4, -4, -4, -4]);
+        assert!(blocks(&[-128], 1, &[0, 0, 1]).is_none());
     }
 
     #[test]
