@@ -86,19 +86,16 @@ pub struct Runs3<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Runs3<'a, N> {
-    /// None.
-    #[inline(always)]
-    pub fn new() -> Self {
-        Self {
-            runs: [Run3::END; N],
-            count: 0,
-            first_moving: 0,
-            last_moving: 0,
-            depth: 0,
-            slack: usize::MAX,
-            slices: PhantomData,
-        }
-    }
+    /// None; all zeros, so that it is made where it stays. [`Runs3::clear`] comes before the first run.
+    pub const EMPTY: Self = Self {
+        runs: [Run3::END; N],
+        count: 0,
+        first_moving: 0,
+        last_moving: 0,
+        depth: 0,
+        slack: 0,
+        slices: PhantomData,
+    };
 
     /// Forgets them all.
     #[inline(always)]
@@ -141,12 +138,6 @@ impl<'a, const N: usize> Runs3<'a, N> {
     }
 }
 
-impl<const N: usize> Default for Runs3<'_, N> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// Runs that are there, with an empty one behind them: one run, or several of whole vectors.
 #[derive(Clone, Copy)]
 struct Whole<'a> {
@@ -159,7 +150,7 @@ struct Whole<'a> {
 ///
 /// Nothing is written when inputs, weights, table or room for the outputs are not there, or there are fewer than
 /// [`CHANNELS`] channels.
-#[inline(always)]
+#[inline(never)]
 pub fn threes<const N: usize>(
     runs: &mut Runs3<'_, N>,
     layer: &Layer<'_>,

@@ -141,7 +141,7 @@ impl Shape<'_> {
         let threes = inside / 3;
         let behind = before.wrapping_add(threes.wrapping_mul(3));
         let three_steps = self.of_columns(window.stride_width).wrapping_mul(3);
-        let mut runs = Runs3::new();
+        let mut runs = Runs3::EMPTY;
         for out_image in output.whole_chunks_mut(out_len.max(1)) {
             let Some((image, later)) = input.split_at_checked(image_len) else { return };
             input = later;

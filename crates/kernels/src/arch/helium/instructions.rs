@@ -361,7 +361,7 @@ impl<S> Call3<S> {
 }
 
 /// Computes three rows of inputs at once; gives how many rows: what is left are less than three.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn three_rows(
     input: &[i8],
     depth: usize,
@@ -409,7 +409,7 @@ fn rows_of_some_channels(
 }
 
 /// As its portable twin.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn gathered_threes(
     rectangles: &Rectangles,
     from: &[i8],
