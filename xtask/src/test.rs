@@ -34,7 +34,8 @@ pub(crate) fn test(args: &[String]) -> Outcome {
     }
     testkit("properties", &[])?;
     let conform: &[&str] = if has("--all") { &["--all"] } else { &[] };
-    testkit("device", &conform.iter().map(|&s| s.to_owned()).collect::<Vec<_>>())
+    testkit("device", &conform.iter().map(|&s| s.to_owned()).collect::<Vec<_>>())?;
+    testkit("device-layers", &[])
 }
 
 /// Runs a binary of `testkit` with optimization.

@@ -19,6 +19,7 @@ pub(crate) fn model(program: &Program, options: &Options) -> String {
     };
     // The instructions that the kernels may use beyond those of every core of the architecture.
     let features = match (program.target.isa, program.target.vector) {
+        (_, Vector::Helium) => ", features = [\"helium\"]",
         (_, Vector::Dsp) => ", features = [\"dsp\"]",
         (Isa::Armv6m, _) => ", features = [\"v6m\"]",
         (Isa::Rv32imc, _) => ", features = [\"rv32\"]",
@@ -61,7 +62,7 @@ pub(crate) fn kernels(tool_version: &str) -> String {
         "# The kernels of Kinglet {tool_version}, as the tool carries them.\n# SHA-256 of the sources: {digest}\n\
          [package]\nname = \"kinglet-kernels\"\nversion = \"{tool_version}\"\nedition = \"2024\"\n\
          license = \"MIT OR Apache-2.0\"\npublish = false\n\n\
-         [features]\ndsp = []\nreflect = []\nrv32 = []\nv6m = []\n\n\
+         [features]\ndsp = []\nhelium = []\nreflect = []\nrv32 = []\nv6m = []\n\n\
          [dependencies]\nbytemuck = {{ version = \"1.23\", default-features = false, features = [\"min_const_generics\"] }}\n\
          libm = {{ version = \"0.2\", default-features = false }}\n"
     )
@@ -75,6 +76,13 @@ pub(crate) fn readme(program: &Program, weights: &Weights, options: &Options) ->
          panic, no `unsafe` but in the kernels' folder `arch`, where each has its reason.\n\n",
         options.tool_version
     );
+    if program.target.vector == Vector::Helium {
+        text.push_str(
+            "The kernels use Helium: the processor needs it, and its FPU must be switched on before the first run\n\
+             (`cortex-m-rt` does so for `thumbv8m.main-none-eabihf`). Build with `-C target-cpu` set to your\n\
+             processor, `cortex-m55` for example, so that the compiler uses it for the rest too.\n\n",
+        );
+    }
     text.push_str("| what | bytes |\n|---|---:|\n");
     text.push_str(&format!("| arena | {} |\n", program.arena_bytes));
     text.push_str(&format!("| state | {} |\n", program.state_bytes));

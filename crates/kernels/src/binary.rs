@@ -2,6 +2,8 @@
 //! for inputs of the same shape, with the output in place of the first input, and for inputs that are
 //! repeated along axes (broadcast).
 
+#[cfg(all(target_arch = "arm", feature = "helium"))]
+use crate::arch::helium;
 use crate::fixed::{
     clamp_f32, doubling_high_mul, high_mul_round, multiply_by_quantized_multiplier,
     rounding_shift_right,
@@ -22,7 +24,7 @@ macro_rules! binary {
         $Scale:ident $fields:tt [$(
             $(#[$kernel_doc:meta])*
             $element:ty: $name:ident $Params:ident, $in_place:ident $InPlace:ident,
-            $broadcast:ident $Broadcast:ident = $function:expr;
+            $broadcast:ident $Broadcast:ident = $function:expr $(, by $vectors:ident $in_place_vectors:ident)?;
         )*]
     )*) => { $(
         binary! { @scale $(#[$doc])* $Scale $fields }
@@ -30,6 +32,7 @@ macro_rules! binary {
             binary! {
                 @kernel $Scale $fields $(#[$kernel_doc])*
                 $element: $name $Params, $in_place $InPlace, $broadcast $Broadcast = $function
+                $(, by $vectors $in_place_vectors)?
             }
         )*
     )* };
@@ -46,7 +49,8 @@ macro_rules! binary {
     }
     $(#[$doc:meta])*
     $element:ty: $name:ident $Params:ident, $in_place:ident $InPlace:ident,
-    $broadcast:ident $Broadcast:ident = $function:expr) => {
+    $broadcast:ident $Broadcast:ident = $function:expr
+    $(, by $vectors:ident $in_place_vectors:ident)?) => {
         kernel! {
             $(#[$doc])*
             $name version 1
@@ -100,6 +104,7 @@ macro_rules! binary {
         fn $name(p: &$Params, a: &[$element], b: &[$element], output: &mut [$element]) {
             let function: fn(&$Scale, $element, $element) -> $element = $function;
             let scale = $Scale { $($field: p.$field),* };
+            $(if scale.$vectors(a, b, output) { return; })?
             for (to, (&a, &b)) in output.iter_mut().zip(a.iter().zip(b)) {
                 *to = function(&scale, a, b);
             }
@@ -109,6 +114,7 @@ macro_rules! binary {
         fn $in_place(p: &$InPlace, a: &mut [$element], b: &[$element]) {
             let function: fn(&$Scale, $element, $element) -> $element = $function;
             let scale = $Scale { $($field: p.$field),* };
+            $(if scale.$in_place_vectors(a, b) { return; })?
             for (a, &b) in a.iter_mut().zip(b) {
                 *a = function(&scale, *a, b);
             }
@@ -157,7 +163,7 @@ binary! {
     } [
     /// int8 sum or difference.
     i8: add_i8 AddI8, add_i8_in_place AddI8InPlace, add_i8_broadcast AddI8Broadcast
-        = |scale, a, b| scale.apply(i32::from(a), i32::from(b)) as i8;
+        = |scale, a, b| scale.apply(i32::from(a), i32::from(b)) as i8, by vectors vectors_in_place;
     ]
 
     /// A sum or difference of two int16 inputs, of which the first has the greater scale (or the same):
@@ -278,6 +284,65 @@ impl AddScaleI8 {
         let sum = a.wrapping_add(b.wrapping_mul(self.b_sign));
         let scaled = scaled(sum, self.multiplier, self.scale);
         scaled.wrapping_add(self.zero_point).max(self.min).min(self.max)
+    }
+}
+
+/// With Helium, slices go there; elsewhere it is left to the loop over elements.
+#[cfg(all(target_arch = "arm", feature = "helium"))]
+impl AddScaleI8 {
+    #[inline(always)]
+    fn sum(&self) -> helium::add::Sum {
+        let multiplier = |doubled: i32| (doubled.cast_unsigned() >> 1).cast_signed();
+        // 2^(30 - right), or 0 for 31.
+        let shift = |scale: i32| 0i32.wrapping_sub((scale.leading_zeros().wrapping_add(1)) as i32);
+        helium::add::Sum {
+            b_multiplier: multiplier(self.b_multiplier),
+            b_shift: shift(self.b_scale),
+            one: 1,
+            b_sign: self.b_sign,
+            a_offset: self.a_offset,
+            multiplier: multiplier(self.multiplier),
+            shift: shift(self.scale),
+            zero_point: self.zero_point,
+            a_factor: self.a_factor,
+            b_offset: self.b_offset,
+        }
+    }
+
+    #[inline(always)]
+    fn narrow(&self, output: &mut [i8]) {
+        if self.min > -128 || self.max < 127 {
+            for out in output {
+                *out = i32::from(*out).max(self.min).min(self.max) as i8;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn vectors(&self, a: &[i8], b: &[i8], output: &mut [i8]) -> bool {
+        helium::add::add(&self.sum(), a, b, output);
+        self.narrow(output);
+        true
+    }
+
+    #[inline(always)]
+    fn vectors_in_place(&self, a: &mut [i8], b: &[i8]) -> bool {
+        helium::add::add_in_place(&self.sum(), a, b);
+        self.narrow(a);
+        true
+    }
+}
+
+#[cfg(not(all(target_arch = "arm", feature = "helium")))]
+impl AddScaleI8 {
+    #[inline(always)]
+    fn vectors(&self, _a: &[i8], _b: &[i8], _output: &mut [i8]) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn vectors_in_place(&self, _a: &mut [i8], _b: &[i8]) -> bool {
+        false
     }
 }
 

@@ -187,6 +187,9 @@ fn conv2d_f32(
         .convolve::<_, Interleaved<ClampF32>>(images, weights, bias, padding, &finish);
 }
 
+mod rows;
+pub use rows::{Conv2dRowsI8, takes_rows};
+
 struct Shape<'a> {
     window: &'a Window,
     in_channels: usize,
@@ -471,7 +474,7 @@ mod tests {
     use super::*;
     use crate::arch::rv32::RUNS as RUNS_OF_THREES;
     use crate::testing::{
-        bytes, eights, interleave, naive_sum, overlapping, requantize, shifts, tables, windows,
+        bytes, eights, fours, interleave, naive_sum, overlapping, requantize, shifts, tables, windows,
     };
     use proptest::prelude::*;
     use std::vec;
@@ -482,7 +485,7 @@ mod tests {
         fn any_window_is_the_plain_sum(
             window in windows(),
             batches in 1usize..3,
-            (groups, group_channels, group_outputs) in (1usize..4, 1usize..12, 1usize..7),
+            (groups, group_channels, group_outputs) in (1usize..4, prop_oneof![1usize..12, Just(16), Just(32)], 1usize..7),
             zero: i8,
             seed: u64,
         ) {
@@ -566,6 +569,22 @@ mod tests {
                 prop_assert_eq!(&both[1], first);
                 kernel.run(input.get(1..).unwrap_or(&[]), &eight, &words, &padding, &mut output);
                 kernel.run(&input, eight.get(1..).unwrap_or(&[]), &words, &[], &mut output);
+            }
+            if groups == 1 && takes_rows(&window, in_channels, out_channels) {
+                let words = fours(&any);
+                let kernel = Conv2dRowsI8 {
+                    window, in_channels, out_channels, output_zero_point, min, max,
+                };
+                output.fill(0);
+                kernel.run(&input, &rows, &words, &padding, &mut output);
+                prop_assert_eq!(&output, &expected);
+                for output in overlapping(distances, &input[..image], first, |memory, from, to| {
+                    kernel.run_overlapping(memory, from, to, &rows, &words, &padding);
+                }) {
+                    prop_assert_eq!(&output, first);
+                }
+                kernel.run(input.get(1..).unwrap_or(&[]), &rows, &words, &padding, &mut output);
+                kernel.run(&input, rows.get(1..).unwrap_or(&[]), &words, &[], &mut output);
             }
 
             let few = taps <= RUNS_OF_THREES || depth <= threes::PATCH;

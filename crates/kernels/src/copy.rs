@@ -36,6 +36,20 @@ fn copy_bytes(_p: &CopyBytes, input: &[u8], output: &mut [u8]) {
 
 #[inline(always)]
 fn copy_rows(p: &CopyRows, input: &[u8], output: &mut [u8]) {
+    #[cfg(all(target_arch = "arm", feature = "helium"))]
+    if let Some(from) = input.get(p.input_start as usize..)
+        && let Some(to) = output.get_mut(p.output_start as usize..)
+        && crate::arch::helium::copy_rows(
+            p.rows as usize,
+            p.row_bytes as usize,
+            from,
+            p.input_stride as usize,
+            to,
+            p.output_stride as usize,
+        )
+    {
+        return;
+    }
     let (mut from, mut to) = (p.input_start, p.output_start);
     for _ in 0..p.rows {
         copy_run(input, from as usize, output, to as usize, p.row_bytes as usize);

@@ -1,5 +1,6 @@
 //! Matrix times vector: TFLite FULLY_CONNECTED, and CONV_2D with a window of one place.
 
+use crate::arch::helium;
 use crate::arch::rv32::{self, Lines, PLACES};
 use crate::arch::v6m::{self, Runs};
 use crate::chunks::Chunks;
@@ -236,6 +237,43 @@ fn six_rows(layer: &rv32::Layer<'_>, inputs: usize, input: &mut &[i8], output: &
 }
 
 kernel! {
+    /// As [`FullyConnectedI8`], weights and table as [`crate::arch::helium`] takes them.
+    fully_connected_rows_i8 version 1
+    params FullyConnectedRowsI8 {
+        /// Elements of one input row.
+        inputs: u32,
+        /// Elements of one output row.
+        outputs: u32,
+        /// Zero point of the output.
+        output_zero_point: i32,
+        /// Least output.
+        min: i32,
+        /// Greatest output.
+        max: i32,
+    }
+    images i8, (weights: i8, channels: i32)
+    distances |p, sizes| Vectors::<i8, PLACES>::distances([p.inputs, p.outputs], sizes)
+}
+
+#[inline(always)]
+fn fully_connected_rows_i8(
+    p: &FullyConnectedRowsI8,
+    images: Images<'_, i8>,
+    weights: &[i8],
+    channels: &[i32],
+) {
+    let (words, _) = channels.as_chunks();
+    let (table, _) = words.as_chunks();
+    let channels = p.outputs as usize;
+    let layer = helium::Layer { weights, table, channels, zero_point: p.output_zero_point };
+    let mut vectors = Vectors::<_, PLACES>::new(images, p.inputs, p.outputs);
+    while let Some((input, output)) = vectors.next() {
+        helium::rows(input, p.inputs as usize, &layer, output);
+        helium::narrow(output, p.min, p.max);
+    }
+}
+
+kernel! {
     /// f32 fully connected layer. Weights are packed as [`crate::dot`] says.
     fully_connected_f32 version 1
     params FullyConnectedF32 {
@@ -286,7 +324,7 @@ fn each<T: Lane, P: Packing<T>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{bytes, eights, interleave, overlapping, requantize, shifts, tables};
+    use crate::testing::{bytes, eights, fours, interleave, overlapping, requantize, shifts, tables};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
@@ -328,6 +366,9 @@ mod tests {
             }
             FullyConnectedAnyI8 { inputs, outputs, output_zero_point: 3, min: -128, max: 127 }
                 .run(&input, &packed, &any, &mut output);
+            prop_assert_eq!(&output, &expected);
+            FullyConnectedRowsI8 { inputs, outputs, output_zero_point: 3, min: -128, max: 127 }
+                .run(&input, &weights, &fours(&any), &mut output);
             prop_assert_eq!(&output, &expected);
             let (packed, words) = (eights(&weights, inputs as usize, i8::MIN), shifts(&any));
             for (min, max) in [(-128, 127), (-20, 30)] {

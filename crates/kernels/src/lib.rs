@@ -51,6 +51,21 @@ macro_rules! kernels {
         pub const SOURCES: &[(&str, &str)] = &[
             ("lib.rs", include_str!("lib.rs")),
             ("arch/dsp.rs", include_str!("arch/dsp.rs")),
+            ("arch/helium.rs", include_str!("arch/helium.rs")),
+            ("arch/helium/add.rs", include_str!("arch/helium/add.rs")),
+            ("arch/helium/copies.rs", include_str!("arch/helium/copies.rs")),
+            ("arch/helium/depthwise.rs", include_str!("arch/helium/depthwise.rs")),
+            (
+                "arch/helium/depthwise/instructions.rs",
+                include_str!("arch/helium/depthwise/instructions.rs"),
+            ),
+            (
+                "arch/helium/depthwise/twin.rs",
+                include_str!("arch/helium/depthwise/twin.rs"),
+            ),
+            ("arch/helium/instructions.rs", include_str!("arch/helium/instructions.rs")),
+            ("arch/helium/shallow.rs", include_str!("arch/helium/shallow.rs")),
+            ("arch/helium/twin.rs", include_str!("arch/helium/twin.rs")),
             ("arch/mod.rs", include_str!("arch/mod.rs")),
             ("arch/rv32.rs", include_str!("arch/rv32.rs")),
             ("arch/rv32/copy.rs", include_str!("arch/rv32/copy.rs")),
@@ -63,8 +78,10 @@ macro_rules! kernels {
             ("arch/v6m/instructions.rs", include_str!("arch/v6m/instructions.rs")),
             ("chunks.rs", include_str!("chunks.rs")),
             ("columns.rs", include_str!("columns.rs")),
+            ("conv2d/rows.rs", include_str!("conv2d/rows.rs")),
             ("conv2d/threes.rs", include_str!("conv2d/threes.rs")),
             ("declare.rs", include_str!("declare.rs")),
+            ("depthwise_conv2d/blocks.rs", include_str!("depthwise_conv2d/blocks.rs")),
             ("dot.rs", include_str!("dot.rs")),
             ("dot/shift.rs", include_str!("dot/shift.rs")),
             ("fixed.rs", include_str!("fixed.rs")),
@@ -107,10 +124,11 @@ kernels! {
     fill: FillI16, FillI32, FillI64, FillU8;
     resize_nearest: ResizeNearestBytes;
     fully_connected: FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8,
-        FullyConnectedPairsI8, FullyConnectedRowI8, FullyConnectedThreesI8;
-    conv2d: Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Conv2dThreesI8;
-    depthwise_conv2d: DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8,
-        DepthwiseConv2dShiftI8, DepthwiseConv2dSlidingI8;
+        FullyConnectedPairsI8, FullyConnectedRowI8, FullyConnectedRowsI8, FullyConnectedThreesI8;
+    conv2d: Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Conv2dRowsI8,
+        Conv2dThreesI8;
+    depthwise_conv2d: DepthwiseConv2dAnyI8, DepthwiseConv2dBlocksI8, DepthwiseConv2dF32,
+        DepthwiseConv2dI8, DepthwiseConv2dShiftI8, DepthwiseConv2dSlidingI8;
     lookup: LookupU8, LookupU8InPlace;
     mean: MeanF32, MeanI16, MeanI8;
     pool2d: AveragePool2dF32, AveragePool2dI8, MaxPool2dF32, MaxPool2dI8;

@@ -165,7 +165,9 @@ impl<'a, T> Blocks<'a, T> {
                     self.output_at = at.wrapping_sub(lines.output);
                     let (below, above) = memory.split_at_mut_checked(at)?;
                     let values = below.get(input.start..)?;
-                    let image = Image { values, height: window.in_height };
+                    // What lies behind the rows that are read is overwritten by now.
+                    let height = window.rows_read(first, window.in_height).end;
+                    let image = Image { values, height };
                     let output = above.get_mut(..lines.output)?;
                     return Some(Block { image, first, rows: 1, output });
                 }

@@ -1,6 +1,7 @@
 //! What the property tests of several kernels share: seeded data, windows, plain sums.
 
 use crate::Window;
+use crate::arch::helium::depthwise::{BLOCK, ORDER};
 use crate::arch::v6m::padded;
 use crate::rows::Distances;
 use core::ops::Range;
@@ -107,7 +108,7 @@ pub(crate) fn requantize(sum: i32, words: &[i32], zero_point: i32, min: i32, max
 pub(crate) fn tables(channels: usize) -> [Vec<i32>; 2] {
     let words = |c: usize| {
         let c = i32::try_from(c).unwrap();
-        (c * 1000 - 3000, (1 << 30) + c * 12_345_678, 2 + c)
+        (c * 1000 - 3000, (1 << 30) + c * 12_345_678, 2 + c % 30)
     };
     let plain = |(bias, multiplier, right): (i32, i32, i32)| {
         [bias, multiplier.wrapping_mul(2), 1i32 << (32 - right)]
@@ -180,4 +181,45 @@ pub(crate) fn overlapping<T: Copy + PartialEq + std::fmt::Debug>(
             memory[output_range].to_vec()
         },
     )
+}
+
+/// A table for any multiplier whose shifts are to the right, as [`crate::arch::helium`] takes it.
+pub(crate) fn fours(any: &[i32]) -> Vec<i32> {
+    let channels = any.len() / 3;
+    let group = |channels: [usize; 4]| {
+        let [a, b, c, d] = channels;
+        let words = |word: usize, order: [usize; 4]| order.map(|channel| any[channel * 3 + word]);
+        [words(0, [a, c, b, d]), words(1, channels), words(2, channels)]
+    };
+    let four = |first: usize| group([first, first + 1, first + 2, first + 3]);
+    let groups: Vec<[[i32; 4]; 3]> = if channels < 4 {
+        (0..channels).map(|channel| group([channel; 4])).collect()
+    } else {
+        (0..channels).step_by(4).map(|first| four(first.min(channels - 4))).collect()
+    };
+    groups.as_flattened().as_flattened().to_vec()
+}
+
+/// Rows of taps and their table for any multiplier, as [`crate::arch::helium::depthwise`] takes them.
+pub(crate) fn blocks(rows: &[i8], taps: usize, any: &[i32]) -> (Option<Vec<i8>>, Vec<i32>) {
+    let channels = any.len() / 3;
+    let mut weights = Vec::new();
+    let mut table = Vec::new();
+    for block in (0..channels).step_by(BLOCK) {
+        let of = |at: usize| {
+            let channel = block + at;
+            if BLOCK.is_multiple_of(channels) { channel % channels } else { channel }
+        };
+        for tap in 0..taps {
+            weights
+                .extend((0..BLOCK).map(|at| rows.get(of(at) * taps + tap).copied().unwrap_or(0)));
+        }
+        let word = |at: &usize, word: usize| any.get(of(*at) * 3 + word).copied().unwrap_or(0);
+        table.extend(ORDER.iter().flatten().map(|at| word(at, 0)));
+        for four in ORDER {
+            table.extend(four.iter().map(|at| word(at, 1)));
+            table.extend(four.iter().map(|at| word(at, 2)));
+        }
+    }
+    (rows.iter().all(|&weight| weight > i8::MIN).then_some(weights), table)
 }

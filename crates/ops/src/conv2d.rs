@@ -11,9 +11,13 @@ use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
 use kinglet_kernels::arch::{rv32, v6m};
+use kinglet_kernels::conv2d::takes_rows;
 use kinglet_kernels::conv2d::threes::PATCH;
 use kinglet_kernels::dot::PAIRS_PATCH;
-use kinglet_kernels::{Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Conv2dThreesI8, Window};
+use kinglet_kernels::{
+    Conv2dAnyI8, Conv2dEightsI8, Conv2dF32, Conv2dI8, Conv2dPairsI8, Conv2dRowsI8, Conv2dThreesI8,
+    Window,
+};
 use std::sync::Arc;
 
 operator! {
@@ -361,7 +365,8 @@ pub(crate) fn lower_i8(
         adjacent && (window.height as usize).saturating_mul(runs_a_row) <= v6m::RUNS;
     let holds_zero = min <= output_zero_point && output_zero_point <= max;
     let threes = if adjacent && holds_zero { threes(&window, rows, depth) } else { None };
-    let inputs = Inputs { whole_blocks, few_runs, threes };
+    let rows_as_they_are = groups == 1 && takes_rows(&window, in_channels, out_channels);
+    let inputs = Inputs { whole_blocks, few_runs, threes, rows_as_they_are };
     let (layout, weights) =
         pack::weights_i8(cx, channels, rows, depth, outputs / groups_len, inputs);
     let table = channels.constant_for(cx, layout, 2);
@@ -386,6 +391,10 @@ pub(crate) fn lower_i8(
                 max,
                 longest,
             },
+            &args,
+        ),
+        Layout::Rows => cx.call(
+            Conv2dRowsI8 { window, in_channels, out_channels, output_zero_point, min, max },
             &args,
         ),
         Layout::Interleaved if channels.any => cx.call(

@@ -10,10 +10,12 @@ use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier}
 use crate::reference;
 use crate::rewrite::{Border, is_neutral_in_sum};
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
+use kinglet_kernels::arch::helium::depthwise::BLOCK;
 use kinglet_kernels::arch::rv32::sliding::Sliding;
 use kinglet_kernels::arch::taps::TAPS;
 use kinglet_kernels::{
-    Conv2dF32, Conv2dI8, DepthwiseConv2dAnyI8, DepthwiseConv2dF32, DepthwiseConv2dI8, DepthwiseConv2dShiftI8, DepthwiseConv2dSlidingI8, Window,
+    Conv2dF32, Conv2dI8, DepthwiseConv2dAnyI8, DepthwiseConv2dBlocksI8, DepthwiseConv2dF32,
+    DepthwiseConv2dI8, DepthwiseConv2dShiftI8, DepthwiseConv2dSlidingI8, Window,
 };
 use std::sync::Arc;
 
@@ -296,6 +298,25 @@ impl Op for DepthwiseConv2d {
                         },
                         &[Arg::Input(0), weights, table, Arg::Output(0)],
                     );
+                    return Ok(());
+                }
+                if sizes.taps <= TAPS
+                    && channel_table.for_rows(cx)
+                    && let Some(shifts) = &channel_table.shifts
+                    && let Some((packed, words)) = pack::blocks(&rows, sizes.taps, shifts)
+                {
+                    let packed = ConstantData::I8(packed);
+                    let weights = cx.constant("weights", "blocks of 16 channels", Some(1), packed);
+                    let packing = "16 biases, then 4 multipliers and 4 shifts four times";
+                    let table = cx.constant("channels", packing, Some(2), ConstantData::I32(words));
+                    // Windows of nine taps have it at hand whether they touch it or not.
+                    let nine = window.height == 3 && window.width == 3;
+                    let len = if nine { sizes.channels.max(BLOCK) } else { padding_len };
+                    let padding = vec![zero; len];
+                    let padding = cx.constant("padding", "", None, ConstantData::I8(padding));
+                    let kernel =
+                        DepthwiseConv2dBlocksI8 { window, channels, output_zero_point, min, max };
+                    cx.call(kernel, &[Arg::Input(0), weights, table, padding, Arg::Output(0)]);
                     return Ok(());
                 }
                 let packed = ConstantData::I8(pack::interleave(&rows, sizes.taps));

@@ -8,7 +8,10 @@ use crate::pack::{self, Channels, Inputs, Layout};
 use crate::quant::{channel_scales, multipliers, per_tensor, quantize_multiplier};
 use crate::reference;
 use kinglet_graph::{Attribute, DType, InferError, Operator, Tensor, TensorType};
-use kinglet_kernels::{FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8, FullyConnectedPairsI8, FullyConnectedRowI8, FullyConnectedThreesI8};
+use kinglet_kernels::{
+    FullyConnectedAnyI8, FullyConnectedEightsI8, FullyConnectedF32, FullyConnectedI8,
+    FullyConnectedPairsI8, FullyConnectedRowI8, FullyConnectedRowsI8, FullyConnectedThreesI8,
+};
 use std::sync::Arc;
 
 operator! {
@@ -223,7 +226,7 @@ pub(crate) fn lower_rows_i8(
     let longest = if one { Some(0) } else { pack::longest(rows, sizes[0]) };
     let holds_zero = min <= output_zero_point && output_zero_point <= max;
     let threes = longest.filter(|_| holds_zero);
-    let inputs_of = Inputs { whole_blocks: true, few_runs: true, threes };
+    let inputs_of = Inputs { whole_blocks: true, few_runs: true, threes, rows_as_they_are: true };
     let (layout, weights) = pack::weights_i8(cx, channels, rows, sizes[0], sizes[1], inputs_of);
     let table = channels.constant_for(cx, layout, 2);
     let args = [Arg::Input(0), weights, table, Arg::Output(0)];
@@ -241,6 +244,9 @@ pub(crate) fn lower_rows_i8(
             FullyConnectedThreesI8 { inputs, outputs, output_zero_point, min, max, longest },
             &args,
         ),
+        Layout::Rows => {
+            cx.call(FullyConnectedRowsI8 { inputs, outputs, output_zero_point, min, max }, &args);
+        }
         Layout::Interleaved if channels.any => {
             cx.call(FullyConnectedAnyI8 { inputs, outputs, output_zero_point, min, max }, &args);
         }

@@ -4,6 +4,8 @@ use crate::lower::{Arg, ConstantData, Lower};
 use crate::op::Refusal;
 use crate::quant::quantize_multiplier;
 use crate::reference;
+use kinglet_kernels::arch::helium;
+use kinglet_kernels::arch::helium::depthwise::{BLOCK, ORDER};
 use kinglet_kernels::arch::rv32::{MOST, MOST_SHIFT};
 use kinglet_kernels::arch::v6m::{CHANNELS, FEWER, padded};
 use kinglet_kernels::dot::GROUP;
@@ -89,6 +91,53 @@ pub fn eights(rows: &[i8], depth: usize, added: i8) -> Vec<i8> {
     packed
 }
 
+/// The table of output channels as `kinglet_kernels::arch::helium` takes it, from one with three words a channel,
+/// the last one a right shift.
+pub fn fours(shifts: &[i32]) -> Vec<i32> {
+    let (words, _) = shifts.as_chunks::<3>();
+    let mut table = Vec::new();
+    for group in 0..helium::groups(words.len()) {
+        let channel = |at: usize| match words.len().checked_sub(helium::CHANNELS) {
+            Some(last) => words.get((group * helium::CHANNELS).min(last) + at),
+            None => words.get(group),
+        };
+        for (word, order) in [(0, [0, 2, 1, 3]), (1, [0, 1, 2, 3]), (2, [0, 1, 2, 3])] {
+            let of =
+                |at: usize| channel(at).and_then(|words| words.get(word)).copied().unwrap_or(0);
+            table.extend(order.map(|at| if word == 2 { -of(at) } else { of(at) }));
+        }
+    }
+    table
+}
+
+/// Packs rows of taps, one for each channel of a depthwise convolution, and their table, as [`fours`] takes it, as
+/// `kinglet_kernels::arch::helium::depthwise` takes them: sixteen channels for each tap, block after block, filled
+/// up with the same channels again where they go into a block, else with nothing. `None` with a weight of -128.
+pub fn blocks(rows: &[i8], taps: usize, shifts: &[i32]) -> Option<(Vec<i8>, Vec<i32>)> {
+    if rows.contains(&i8::MIN) {
+        return None;
+    }
+    let (words, _) = shifts.as_chunks::<3>();
+    let channels = words.len().max(1);
+    let (mut weights, mut table) = (Vec::new(), Vec::new());
+    for block in (0..channels).step_by(BLOCK) {
+        let of = |at: usize| {
+            if BLOCK.is_multiple_of(channels) { at % channels } else { block + at }
+        };
+        for tap in 0..taps {
+            let weight = |at: usize| rows.get(of(at) * taps + tap).copied().unwrap_or(0);
+            weights.extend((0..BLOCK).map(weight));
+        }
+        let words = |at: usize| words.get(of(at)).copied().unwrap_or([0, 0, 1]);
+        table.extend(ORDER.iter().flatten().map(|&at| words(at)[0]));
+        for four in ORDER {
+            table.extend(four.map(|at| words(at)[1]));
+            table.extend(four.map(|at| -words(at)[2]));
+        }
+    }
+    Some((weights, table))
+}
+
 /// Which kernels take the weights of an int8 convolution or fully connected layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -100,6 +149,8 @@ pub enum Layout {
     Eights,
     /// [`eights`], with the same table, and what [`longest`] says; `…ThreesI8`.
     Threes(u32),
+    /// Rows as they are, with the table of [`fours`]; `…RowsI8`.
+    Rows,
 }
 
 /// What a layout asks of the inputs of an output.
@@ -111,6 +162,8 @@ pub struct Inputs {
     pub few_runs: bool,
     /// They can be computed for three places at once: [`longest`].
     pub threes: Option<u32>,
+    /// The kernel of [`Layout::Rows`] takes them.
+    pub rows_as_they_are: bool,
 }
 
 /// For how many neighboring inputs `kinglet_kernels::arch::rv32` has room for the sums of three places, 0 when it
@@ -141,6 +194,10 @@ pub fn weights_i8(
     inputs: Inputs,
 ) -> (Layout, Arg) {
     let vector = cx.target().vector;
+    if inputs.rows_as_they_are && channels.for_rows(cx) {
+        let data = ConstantData::I8(rows.to_vec());
+        return (Layout::Rows, cx.constant("weights", "", Some(1), data));
+    }
     if vector == Vector::Dsp
         && !channels.any
         && inputs.whole_blocks
@@ -244,6 +301,11 @@ impl Channels {
         cx.target().isa == Isa::Rv32imc && self.shifts.as_deref().is_some_and(small)
     }
 
+    /// Whether the target's kernels are those that take the table of [`fours`].
+    pub fn for_rows(&self, cx: &Lower<'_>) -> bool {
+        cx.target().vector == Vector::Helium && self.shifts.is_some()
+    }
+
     /// The table that goes with a layout as a constant, made from the bias at this input.
     pub fn constant_for(&self, cx: &mut Lower<'_>, layout: Layout, bias: usize) -> Arg {
         match (layout, &self.shifts) {
@@ -252,6 +314,10 @@ impl Channels {
                 words.resize(padded(words.len() / 3) * 3, 1);
                 let data = ConstantData::I32(words);
                 cx.constant("channels", "bias, multiplier, right shift", Some(bias), data)
+            }
+            (Layout::Rows, Some(shifts)) => {
+                let data = ConstantData::I32(fours(shifts));
+                cx.constant("channels", "4 biases, 4 multipliers, 4 shifts", Some(bias), data)
             }
             _ => self.constant(cx, bias),
         }
@@ -286,10 +352,12 @@ fn shift_entry(start: i32, most: u64, multiplier: i32, shift: i32) -> Option<[i3
 mod tests {
     use super::*;
     use kinglet_kernels::arch::rv32::RUNS;
+    use kinglet_kernels::conv2d::takes_rows;
     use kinglet_kernels::conv2d::threes::PATCH;
     use kinglet_kernels::dot::PAIRS_PATCH;
     use kinglet_kernels::{
-        Conv2dI8, Conv2dPairsI8, Conv2dThreesI8, FullyConnectedI8, FullyConnectedPairsI8, Window,
+        Conv2dI8, Conv2dPairsI8, Conv2dRowsI8, Conv2dThreesI8, DepthwiseConv2dBlocksI8,
+        DepthwiseConv2dI8, FullyConnectedI8, FullyConnectedPairsI8, FullyConnectedRowsI8, Window,
     };
     use proptest::prelude::*;
 
@@ -394,6 +462,27 @@ mod tests {
                     prop_assert_eq!(&paired, &plain);
                 }
             }
+            let shifts = table.shifts.as_ref().unwrap();
+            if groups == 1 && takes_rows(&window, in_channels, out_channels) {
+                paired.fill(1);
+                Conv2dRowsI8 { window, in_channels, out_channels, output_zero_point, min, max }
+                    .run(&input, &rows, &fours(shifts), &padding, &mut paired);
+                prop_assert_eq!(&paired, &plain);
+            }
+            if depth <= 25 {
+                // The same rows as taps of a depthwise convolution of as many channels.
+                let channels = out_channels;
+                let window = Window { height: 1, width: depth as u32, dilation_width: 1, ..window };
+                let input = bytes((in_height * in_width * channels) as usize);
+                let padding = vec![zero; outputs.max(BLOCK)];
+                DepthwiseConv2dI8 { window, channels, output_zero_point, min, max }
+                    .run(&input, &interleave(&rows, depth), &table.words, &padding, &mut plain);
+                let (weights, words) = blocks(&rows, depth, shifts).unwrap();
+                paired.fill(1);
+                DepthwiseConv2dBlocksI8 { window, channels, output_zero_point, min, max }
+                    .run(&input, &weights, &words, &padding, &mut paired);
+                prop_assert_eq!(&paired, &plain);
+            }
 
             // Fewer elements than the shape says: no panic.
             let kernel = Conv2dPairsI8 {
@@ -414,6 +503,10 @@ mod tests {
             FullyConnectedPairsI8 { inputs, outputs, output_zero_point, min, max }
                 .run(&input, &packed, &table.words, &mut paired);
             prop_assert_eq!(&paired, &plain);
+            paired.fill(1);
+            FullyConnectedRowsI8 { inputs, outputs, output_zero_point, min, max }
+                .run(&input, &rows, &fours(table.shifts.as_ref().unwrap()), &mut paired);
+            prop_assert_eq!(&paired, &plain);
         }
     }
 
@@ -426,6 +519,26 @@ mod tests {
         let mut rows = [1; 2000];
         rows[900..1000].fill(127);
         assert_eq!(longest(&rows, 1000), Some(64));
+    }
+
+    #[test]
+    fn the_last_group_has_the_last_four_channels() {
+        let shifts: Vec<i32> = (0..6).flat_map(|c| [c, 100 + c, 1 + c]).collect();
+        let table = fours(&shifts);
+        assert_eq!(table[..12], [0, 2, 1, 3, 100, 101, 102, 103, -1, -2, -3, -4]);
+        assert_eq!(table[12..], [2, 4, 3, 5, 102, 103, 104, 105, -3, -4, -5, -6]);
+        assert_eq!(fours(&[7, 8, 9]), [7, 7, 7, 7, 8, 8, 8, 8, -9, -9, -9, -9]);
+    }
+
+    #[test]
+    fn channels_that_go_into_a_block_are_there_so_often() {
+        let (weights, table) = blocks(&[1, 2, 3, 4], 2, &[10, 20, 3, 11, 21, 4]).unwrap();
+        assert_eq!(weights[..16], [1, 3].repeat(8));
+        assert_eq!(weights[16..], [2, 4].repeat(8));
+        assert_eq!(table[..16], [[10; 8], [11; 8]].concat());
+        assert_eq!(table[16..24], [20, 20, 20, 20, -3, -3, -3, -3]);
+        assert_eq!(table[40..], [21, 21, 21, 21, -4, -4, -4, -4]);
+        assert!(blocks(&[-128], 1, &[0, 0, 1]).is_none());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "instructions that no safe function stands for")]
 
 pub mod dsp;
+pub mod helium;
 pub mod rv32;
 pub mod taps;
 pub mod v6m;

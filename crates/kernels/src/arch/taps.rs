@@ -8,7 +8,7 @@ pub const TAPS: usize = 25;
 /// A slice whose layout is known: instructions take its address from it.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Run<T> {
+pub(super) struct Run<T> {
     first: *const T,
     len: usize,
 }
@@ -56,13 +56,9 @@ impl<'a, T: Copy> Taps<'a, T> {
     }
 
     /// Where the runs begin, how many there are, and the length of the shortest.
-    #[cfg(any(
-        all(target_arch = "arm", any(feature = "dsp", feature = "v6m")),
-        all(target_arch = "riscv32", feature = "rv32")
-    ))]
     #[inline(always)]
-    pub(super) fn parts(&self) -> (*const (), usize, usize) {
-        (self.runs.as_ptr().cast(), self.count, if self.count == 0 { 0 } else { self.shortest })
+    pub(super) fn parts(&self) -> (*const Run<T>, usize, usize) {
+        (self.runs.as_ptr(), self.count, if self.count == 0 { 0 } else { self.shortest })
     }
 }
 

@@ -27,7 +27,7 @@ const BOUNDS: [Bound; 5] = [
         1.26,
         "1 place x 6 channels, 4 deep: 1 load and 2 SXTB16 for the input, 4 LDM of 3 words of spread weights, 12 SMLAD for 24 products",
     ),
-    of("Helium", 8.0, "2 places x 2 channels, 16 deep: 4 loads, 4 VMLADAVA for 64 products"),
+    of("Helium", 8.7, "3 places x 2 channels, 16 deep: 5 loads, 6 VMLADAVA for 96 products"),
     of(
         "RV32IMC",
         0.6,
