@@ -28,7 +28,12 @@ const PACKAGE: &str = "kinglet-kernels";
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// Boards that have kernels of their own, with the feature that compiles them.
-pub const BOARDS: &[(&str, &str)] = &[("mps2-an386", "dsp"), ("mps2-an385-v6m", "v6m")];
+pub const BOARDS: &[(&str, &str)] = &[
+    ("mps2-an386", "dsp"),
+    ("mps3-an547", "helium"),
+    ("mps2-an385-v6m", "v6m"),
+    ("riscv32-virt", "rv32"),
+];
 
 /// Which cases are run.
 #[derive(Clone, Copy, Debug)]

@@ -4,6 +4,8 @@
 //! kernels as a model links them and `plain` the same sources without instructions.
 
 use super::{arch, plain};
+use arch::arch::helium::depthwise::ORDER;
+use arch::arch::rv32::sliding::Sliding;
 
 /// A number generator (xorshift64*), the same on every machine.
 pub struct Random(u64);
@@ -45,14 +47,26 @@ const IMAGE: usize = 4096;
 /// Most output channels.
 const CHANNELS: usize = 72;
 
+/// Weights of 25 taps in blocks of sixteen channels.
+const REPEATED: usize = 25 * (CHANNELS + 16);
+
+/// Words of the largest table.
+const TABLE: usize = 4 * 3 * CHANNELS;
+
 /// The memory of all cases.
 #[repr(C, align(16))]
 pub struct Memory {
     pool: [i8; POOL],
     words: [i32; POOL / 4],
-    table: [i32; 3 * CHANNELS],
+    /// The pool without -128.
+    mild: [i8; POOL],
+    /// As many of those as a layer may need, repeated for blocks of sixteen channels.
+    repeated: [i8; REPEATED],
+    table: [i32; TABLE],
     input: [i8; IMAGE + 16],
     outputs: [[i8; IMAGE + 16]; 2],
+    /// The first output that differs, and both values.
+    pub difference: (usize, i8, i8),
 }
 
 impl Memory {
@@ -60,9 +74,12 @@ impl Memory {
     pub const ZERO: Self = Self {
         pool: [0; POOL],
         words: [0; POOL / 4],
-        table: [0; 3 * CHANNELS],
+        mild: [0; POOL],
+        repeated: [0; REPEATED],
+        table: [0; TABLE],
         input: [0; IMAGE + 16],
         outputs: [[0; IMAGE + 16]; 2],
+        difference: (0, 0, 0),
     };
 
     /// Fills the pool: a third of any bytes, a third of small ones, and a third of the extremes.
@@ -75,8 +92,24 @@ impl Memory {
                 _ => [-128, 127, -127, 0][(byte & 3) as usize],
             };
         }
+        for (mild, &value) in self.mild.iter_mut().zip(&self.pool) {
+            *mild = value.max(-127);
+        }
         for (word, bytes) in self.words.iter_mut().zip(self.pool.as_chunks::<4>().0) {
             *word = i32::from_le_bytes(bytes.map(i8::cast_unsigned));
+        }
+    }
+
+    /// Makes the weights of a block of sixteen channels, where the channels go into it several times, the same for
+    /// each of those times.
+    fn repeat(&mut self, random: &mut Random, channels: usize) {
+        let from = random.below((POOL - REPEATED) as u32) as usize;
+        let mild = self.mild[from..].as_chunks::<16>().0;
+        let repeated = self.repeated.as_chunks_mut::<16>().0;
+        for (to, from) in repeated.iter_mut().zip(mild) {
+            for (at, to) in to.iter_mut().enumerate() {
+                *to = if 16 % channels == 0 { from[at % channels] } else { from[at] };
+            }
         }
     }
 
@@ -96,12 +129,20 @@ enum Form {
     Plain,
     /// Bias, multiplier, right shift from 1 to 31.
     Shift,
+    /// The same for shifts up to 21.
+    ShortShift,
+    /// Four biases, four multipliers, four shifts; the last four channels may be in two groups.
+    Fours,
+    /// Sixteen biases, then four multipliers and four shifts four times; few channels are repeated.
+    Blocks,
 }
 
-fn table(random: &mut Random, form: Form, table: &mut [i32], depth: u32) {
+/// The table of so many channels.
+fn table(random: &mut Random, form: Form, table: &mut [i32; TABLE], depth: u32, channels: usize) {
     // Where outputs are spread over the range, mostly: about as many bits as a sum has more than an output.
     let bits = 32 - depth.leading_zeros() + 6;
-    for words in table.as_chunks_mut::<3>().0 {
+    let mut of_channels = [[0; 3]; CHANNELS];
+    for words in &mut of_channels {
         let bias = (random.next() >> 13) as i32 - (1 << 18);
         let multiplier = match random.below(8) {
             0 => 1 << 30,
@@ -116,7 +157,44 @@ fn table(random: &mut Random, form: Form, table: &mut [i32], depth: u32) {
             Form::Plain if random.below(32) == 0 => [bias, 0, 0],
             Form::Plain => [bias, multiplier.wrapping_mul(2), 1 << (32 - shift)],
             Form::Shift => [bias, multiplier, shift as i32],
+            Form::ShortShift => [bias, multiplier, shift.min(21) as i32],
+            Form::Fours | Form::Blocks => [bias, multiplier, -(shift as i32)],
         };
+    }
+    let of = |channel: usize, word: usize| of_channels[channel % CHANNELS][word];
+    match form {
+        Form::Fours => {
+            for (group, words) in table.as_chunks_mut::<12>().0.iter_mut().enumerate() {
+                let channel = |at: usize| match channels {
+                    0..4 => group,
+                    _ => (group * 4).min(channels - 4) + at,
+                };
+                for (at, order) in [0, 2, 1, 3].into_iter().enumerate() {
+                    words[at] = of(channel(order), 0);
+                    words[4 + at] = of(channel(at), 1);
+                    words[8 + at] = of(channel(at), 2);
+                }
+            }
+        }
+        Form::Blocks => {
+            for (block, words) in table.as_chunks_mut::<48>().0.iter_mut().enumerate() {
+                let channel = |at: usize| match channels {
+                    1 | 2 | 4 | 8 => at % channels,
+                    _ => block * 16 + at,
+                };
+                for (at, &order) in ORDER.as_flattened().iter().enumerate() {
+                    words[at] = of(channel(order), 0);
+                    let four = 16 + at / 4 * 8 + at % 4;
+                    words[four] = of(channel(order), 1);
+                    words[four + 4] = of(channel(order), 2);
+                }
+            }
+        }
+        _ => {
+            for (words, from) in table.as_chunks_mut::<3>().0.iter_mut().zip(of_channels) {
+                *words = from;
+            }
+        }
     }
 }
 
@@ -150,10 +228,8 @@ struct Limits {
     dilation: bool,
     /// Most taps of a window.
     taps: u32,
-    /// Where a place has more inputs than these, four must divide the channels of a group.
-    gathered: u32,
-    /// Rows of a window, times 3.
-    runs: u32,
+    /// What else is asked.
+    allowed: fn(&Shape) -> bool,
 }
 
 fn shape(random: &mut Random, limits: Limits) -> Shape {
@@ -191,14 +267,12 @@ fn shape(random: &mut Random, limits: Limits) -> Shape {
         let [input, output] = shape.lens();
         let depth = shape.taps() * if limits.depthwise { 1 } else { channels / groups };
         let weights = depth.next_multiple_of(16) * outputs.next_multiple_of(8);
-        let whole = (channels / groups).is_multiple_of(4) || depth <= limits.gathered;
         let fits = input <= IMAGE
             && output <= IMAGE
             && outputs as usize <= CHANNELS
             && weights as usize <= POOL / 4
-            && shape.taps() <= limits.taps
-            && 3 * height <= limits.runs;
-        if fits && whole {
+            && shape.taps() <= limits.taps;
+        if fits && (limits.allowed)(&shape) {
             return shape;
         }
     }
@@ -250,6 +324,7 @@ fn range(random: &mut Random) -> (i32, i32) {
 /// The constants of a call, cut from the pool.
 struct Constants<'a> {
     bytes: &'a [i8],
+    repeated: &'a [i8],
     words: &'a [i32],
     table: &'a [i32],
     padding: &'a [i8],
@@ -268,102 +343,177 @@ fn equal(
 ) -> bool {
     let at = memory.input(random, input_len);
     let to = random.below(16) as usize;
-    let bytes = &memory.pool[random.below(POOL as u32 * 3 / 4) as usize..];
+    let from = random.below(POOL as u32 * 3 / 4) as usize;
+    let (bytes, repeated) = (&memory.pool[from..], &memory.repeated[..]);
     let words = &memory.words[random.below(POOL as u32 / 16 * 3) as usize..];
     // The input's zero point stands in the padding.
     let zero = random.one_of(&[-128, -1, 0, 5, 127]);
     let padding = [zero; 6 * CHANNELS];
-    let constants = Constants { bytes, words, table: &memory.table, padding: &padding };
+    let constants = Constants { bytes, repeated, words, table: &memory.table, padding: &padding };
     let input = &memory.input[at..at + input_len];
     for (output, call) in memory.outputs.iter_mut().zip(calls) {
         output[..output_len + 16].fill(85);
         call(input, &constants, &mut output[to..to + output_len]);
     }
     let [first, second] = memory.outputs.each_ref().map(|output| &output[..output_len + 16]);
+    if let Some(at) = first.iter().zip(second).position(|(a, b)| a != b) {
+        memory.difference = (at - to, first[at], second[at]);
+    }
     let outside = |place: usize| place < to || place >= to + output_len;
     first == second && first.iter().enumerate().all(|(i, &value)| value == 85 || !outside(i))
 }
 
 /// A case of a kernel with a window: what it asks of shapes, the table's form, its fields and its constants.
 macro_rules! windowed {
-    ($name:ident, $Params:ident, $limits:expr, $form:expr, |$shape:ident, $min:ident, $max:ident, $zero:ident|
-     { $($field:ident: $value:expr),* }, $weights:ident) => {
+    ($name:ident, $Params:ident, $shape_of:expr, $form:expr, |$shape:ident, $min:ident, $max:ident, $zero:ident|
+     { $($field:ident: $value:expr),* }, [$($constant:ident),*]) => {
         fn $name(random: &mut Random, memory: &mut Memory) -> bool {
-            let $shape = shape(random, $limits);
+            let $shape = $shape_of(random);
             let ($min, $max) = range(random);
-            let $zero = random.one_of(&[-128, 127, 0, -7]);
+            let $zero = random.one_of(&[-128, 127, 0, -7]).clamp($min, $max);
             let depth = $shape.taps() * $shape.channels;
-            table(random, $form, &mut memory.table, depth);
+            table(random, $form, &mut memory.table, depth, $shape.outputs as usize);
+            memory.repeat(random, $shape.outputs as usize);
             let first = arch::$Params { window: $shape.window, $($field: $value),* };
             let second = plain::$Params { window: plain_window(&$shape.window), $($field: $value),* };
             let lens = $shape.lens();
             equal(random, memory, lens, [
-                &|input, c, output| first.run(input, c.$weights, c.table, c.padding, output),
-                &|input, c, output| second.run(input, c.$weights, c.table, c.padding, output),
+                &|input, c, output| first.run(input, $(c.$constant,)* output),
+                &|input, c, output| second.run(input, $(c.$constant,)* output),
             ])
         }
     };
 }
 
-/// A case of a fully connected kernel.
+/// A case of a fully connected kernel: at most so many rows, and what fields it has beside the usual.
 macro_rules! connected {
-    ($name:ident, $Params:ident, $form:expr, $weights:ident) => {
+    ($name:ident, $Params:ident, $form:expr, $rows:literal, $weights:ident $(, |$inputs:ident| $field:ident: $value:expr)?) => {
         fn $name(random: &mut Random, memory: &mut Memory) -> bool {
             let (min, max) = range(random);
-            let output_zero_point = random.one_of(&[-128, 127, 0, -7]);
+            let output_zero_point = random.one_of(&[-128, 127, 0, -7]).clamp(min, max);
             let (inputs, outputs) = match random.below(2) {
                 0 => (random.between(1, 20), random.between(1, 20)),
                 _ => (random.between(1, 200), random.between(1, 40)),
             };
-            let rows = random.between(1, 4);
-            table(random, $form, &mut memory.table, inputs);
-            let first = arch::$Params { inputs, outputs, output_zero_point, min, max };
-            let second = plain::$Params { inputs, outputs, output_zero_point, min, max };
+            let rows = random.between(1, $rows);
+            table(random, $form, &mut memory.table, inputs, outputs as usize);
+            $(let $inputs = inputs;)?
+            let first =
+                arch::$Params { inputs, outputs, output_zero_point, min, max $(, $field: $value)? };
+            let second =
+                plain::$Params { inputs, outputs, output_zero_point, min, max $(, $field: $value)? };
             let lens = [rows * inputs, rows * outputs].map(|len| len as usize);
-            equal(
-                random,
-                memory,
-                lens,
-                [
-                    &|input, c, output| first.run(input, c.$weights, c.table, output),
-                    &|input, c, output| second.run(input, c.$weights, c.table, output),
-                ],
-            )
+            equal(random, memory, lens, [
+                &|input, c, output| first.run(input, c.$weights, c.table, output),
+                &|input, c, output| second.run(input, c.$weights, c.table, output),
+            ])
         }
     };
 }
 
-const ANY: Limits = Limits {
-    depthwise: false,
-    groups: true,
-    dilation: true,
-    taps: 36,
-    gathered: 160,
-    runs: u32::MAX,
-};
-const DEPTHWISE: Limits = Limits { depthwise: true, groups: false, gathered: u32::MAX, ..ANY };
+const ANY: Limits =
+    Limits { depthwise: false, groups: true, dilation: true, taps: 36, allowed: |_| true };
+const DEPTHWISE: Limits = Limits { depthwise: true, groups: false, ..ANY };
 
-windowed!(conv2d_pairs, Conv2dPairsI8, ANY, Form::Plain, |shape, min, max, zero| {
+/// Four divides the channels of a group, or a place has few inputs.
+const BLOCKS_OF_FOUR: Limits = Limits {
+    allowed: |s| {
+        (s.channels / s.groups).is_multiple_of(4) || s.taps() * s.channels / s.groups <= 160
+    },
+    ..ANY
+};
+windowed!(conv2d_pairs, Conv2dPairsI8, |random| shape(random, BLOCKS_OF_FOUR), Form::Plain, |shape, min, max, zero| {
     in_channels: shape.channels, out_channels: shape.outputs, groups: shape.groups,
     output_zero_point: zero, min: min, max: max
-}, words);
-windowed!(depthwise, DepthwiseConv2dI8, DEPTHWISE, Form::Plain, |shape, min, max, zero| {
+}, [words, table, padding]);
+windowed!(depthwise, DepthwiseConv2dI8, |random| shape(random, DEPTHWISE), Form::Plain, |shape, min, max, zero| {
     channels: shape.channels, output_zero_point: zero, min: min, max: max
-}, bytes);
-connected!(fully_connected_pairs, FullyConnectedPairsI8, Form::Plain, words);
+}, [bytes, table, padding]);
+connected!(fully_connected_pairs, FullyConnectedPairsI8, Form::Plain, 4, words);
 
 /// One group, columns side by side, and so few rows that its runs are counted.
-const RUNS: Limits = Limits { groups: false, dilation: false, gathered: u32::MAX, runs: 20, ..ANY };
-windowed!(conv2d_eights, Conv2dEightsI8, RUNS, Form::Shift, |shape, min, max, zero| {
+const RUNS: Limits =
+    Limits { groups: false, dilation: false, allowed: |s| 3 * s.window.height <= 20, ..ANY };
+windowed!(conv2d_eights, Conv2dEightsI8, |random| shape(random, RUNS), Form::Shift, |shape, min, max, zero| {
     in_channels: shape.channels, out_channels: shape.outputs,
     output_zero_point: zero, min: min, max: max
-}, bytes);
+}, [bytes, table, padding]);
 /// As many taps as are found once.
 const FEW: Limits = Limits { taps: 25, ..DEPTHWISE };
-windowed!(depthwise_shift, DepthwiseConv2dShiftI8, FEW, Form::Shift, |shape, min, max, zero| {
+windowed!(depthwise_shift, DepthwiseConv2dShiftI8, |random| shape(random, FEW), Form::Shift, |shape, min, max, zero| {
     channels: shape.channels, output_zero_point: zero, min: min, max: max
-}, bytes);
-connected!(fully_connected_eights, FullyConnectedEightsI8, Form::Shift, bytes);
+}, [bytes, table, padding]);
+connected!(fully_connected_eights, FullyConnectedEightsI8, Form::Shift, 4, bytes);
+
+windowed!(depthwise_short, DepthwiseConv2dShiftI8, |random| shape(random, FEW), Form::ShortShift, |shape, min, max, zero| {
+    channels: shape.channels, output_zero_point: zero, min: min, max: max
+}, [bytes, table, padding]);
+/// Few taps or few inputs, columns side by side.
+const THREES: Limits = Limits {
+    groups: false,
+    dilation: false,
+    allowed: |s| s.taps() <= 9 || s.taps() * s.channels <= 80,
+    ..ANY
+};
+/// So many neighboring inputs have room whatever the weights.
+fn longest(depth: u32) -> u32 {
+    if depth < 64 { 0 } else { 48 }
+}
+windowed!(conv2d_threes, Conv2dThreesI8, |random| shape(random, THREES), Form::ShortShift, |shape, min, max, zero| {
+    in_channels: shape.channels, out_channels: shape.outputs,
+    output_zero_point: zero, min: min, max: max, longest: longest(shape.taps() * shape.channels)
+}, [bytes, table, padding]);
+connected!(fully_connected_threes, FullyConnectedThreesI8, Form::ShortShift, 9, bytes, |inputs| longest: longest(inputs));
+connected!(fully_connected_row, FullyConnectedRowI8, Form::ShortShift, 1, bytes);
+/// Windows of three by three with little padding.
+fn sliding_shape(random: &mut Random) -> Shape {
+    loop {
+        let channels = random.between(1, 20);
+        let axis = |random: &mut Random| {
+            let (stride, before, behind) = (random.between(1, 2), random.below(2), random.below(2));
+            let len = random.between(1, 12);
+            let places = (len + before + behind).saturating_sub(3) / stride + 1;
+            (len, stride, before, places)
+        };
+        let (in_height, stride_height, pad_top, out_height) = axis(random);
+        let (in_width, stride_width, pad_left, out_width) = axis(random);
+        let window = arch::Window {
+            in_height,
+            in_width,
+            out_height,
+            out_width,
+            height: 3,
+            width: 3,
+            stride_height,
+            stride_width,
+            dilation_height: 1,
+            dilation_width: 1,
+            pad_top,
+            pad_left,
+        };
+        if Sliding::new(&window, channels as usize).is_some() {
+            return Shape { window, channels, outputs: channels, groups: 1 };
+        }
+    }
+}
+windowed!(depthwise_sliding, DepthwiseConv2dSlidingI8, sliding_shape, Form::ShortShift, |shape, min, max, zero| {
+    channels: shape.channels, input_zero_point: -5, output_zero_point: zero, min: min, max: max
+}, [bytes, table]);
+
+/// What is taken where it lies or gathered.
+const ROWS: Limits = Limits {
+    groups: false,
+    allowed: |s| arch::conv2d::takes_rows(&s.window, s.channels, s.outputs),
+    ..ANY
+};
+windowed!(conv2d_rows, Conv2dRowsI8, |random| shape(random, ROWS), Form::Fours, |shape, min, max, zero| {
+    in_channels: shape.channels, out_channels: shape.outputs,
+    output_zero_point: zero, min: min, max: max
+}, [bytes, table, padding]);
+connected!(fully_connected_rows, FullyConnectedRowsI8, Form::Fours, 4, bytes);
+windowed!(depthwise_blocks, DepthwiseConv2dBlocksI8, |random| shape(random, FEW), Form::Blocks, |shape, min, max, zero| {
+    channels: shape.channels, output_zero_point: zero, min: min, max: max
+}, [repeated, table, padding]);
 
 /// A case: a kernel with random operands; whether both copies wrote the same.
 pub type Case = fn(&mut Random, &mut Memory) -> bool;
@@ -376,6 +526,14 @@ pub const KERNELS: &[(&str, &str, Case)] = &[
     ("v6m", "conv2d_eights_i8", conv2d_eights),
     ("v6m", "depthwise_conv2d_shift_i8", depthwise_shift),
     ("v6m", "fully_connected_eights_i8", fully_connected_eights),
+    ("rv32", "conv2d_threes_i8", conv2d_threes),
+    ("rv32", "depthwise_conv2d_shift_i8", depthwise_short),
+    ("rv32", "depthwise_conv2d_sliding_i8", depthwise_sliding),
+    ("rv32", "fully_connected_threes_i8", fully_connected_threes),
+    ("rv32", "fully_connected_row_i8", fully_connected_row),
+    ("helium", "conv2d_rows_i8", conv2d_rows),
+    ("helium", "depthwise_conv2d_blocks_i8", depthwise_blocks),
+    ("helium", "fully_connected_rows_i8", fully_connected_rows),
 ];
 
 /// Runs the case with this number, which alone and the seed decide it.

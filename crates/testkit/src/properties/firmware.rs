@@ -29,7 +29,13 @@ fn main() -> ! {
         let failed = ({{first}}..end).find(|&number| !cases::run(case, memory, {{seed}}, number));
         // Printing to the emulator does not fail.
         let _ = match failed {
-            Some(number) => writeln!(semihost::Console, "FAILED {name} case {number}"),
+            Some(number) => {
+                let (at, found, expected) = memory.difference;
+                writeln!(
+                    semihost::Console,
+                    "FAILED {name} case {number}: output {at} is {found}, not {expected}"
+                )
+            }
             None => writeln!(semihost::Console, "equal {name}"),
         };
     }

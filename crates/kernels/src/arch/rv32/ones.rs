@@ -250,6 +250,7 @@ pub(super) fn depthwise(
     finish: &Finish,
 ) {
     let (runs, count, shortest) = taps.parts();
+    let runs: *const () = runs.cast();
     let groups = output.len().min(table.len());
     // `groups` elements of 48 bytes are there: four times as many do not overflow, and `count` is at most
     // 25.
