@@ -113,7 +113,7 @@ fn conv2d_eights_i8(
 
 kernel! {
     /// As [`Conv2dI8`] of one group, columns side by side, weights and table as [`crate::arch::rv32`] takes them.
-    /// The window has at most [`rv32::RUNS`] taps, or at most [`threes::PATCH`] inputs.
+    /// The window has at most [`crate::arch::rv32::RUNS`] taps, or at most [`threes::PATCH`] inputs.
     conv2d_threes_i8 version 1
     params Conv2dThreesI8 {
         /// How the window slides.

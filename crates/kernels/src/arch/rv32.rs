@@ -1,8 +1,8 @@
 //! RV32IM: three output places at once, whose inputs share two words.
 //!
 //! A sum of products takes about 20 bits, and so three of them have room in two words: one product with the
-//! weight goes into each word for all three places ([`join`]), and the sums are told apart at the end
-//! ([`separate`]). Eight output channels have their sums in registers meanwhile. One place alone is computed
+//! weight goes into each word for all three places (`join`), and the sums are told apart at the end
+//! (`separate`). Eight output channels have their sums in registers meanwhile. One place alone is computed
 //! with a product for each sum, eight or four channels at once.
 
 #[cfg(all(target_arch = "riscv32", feature = "rv32"))]
