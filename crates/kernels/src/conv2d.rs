@@ -480,6 +480,32 @@ mod tests {
     use std::vec;
     use std::vec::Vec;
 
+    #[test]
+    fn a_window_over_an_input_without_columns_ends() {
+        let window = Window {
+            in_height: 2,
+            in_width: 0,
+            out_height: 1,
+            out_width: 1,
+            height: 2,
+            width: 3,
+            stride_height: 1,
+            stride_width: 1,
+            dilation_height: 1,
+            dilation_width: 1,
+            pad_top: 0,
+            pad_left: 0,
+        };
+        let (channels, words) = ([1u32; 3], [5, 0, 0]);
+        let [in_channels, out_channels, groups] = channels;
+        let kernel = Conv2dI8 {
+            window, in_channels, out_channels, groups, output_zero_point: 7, min: -128, max: 127,
+        };
+        let mut output = [0];
+        kernel.run(&[], &[1; 6], &words, &[2; 3], &mut output);
+        assert_eq!(output, [7]);
+    }
+
     proptest! {
         #[test]
         fn any_window_is_the_plain_sum(

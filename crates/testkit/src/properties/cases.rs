@@ -464,6 +464,28 @@ windowed!(conv2d_threes, Conv2dThreesI8, |random| shape(random, THREES), Form::S
     output_zero_point: zero, min: min, max: max, longest: longest(shape.taps() * shape.channels)
 }, [bytes, table, padding]);
 connected!(fully_connected_threes, FullyConnectedThreesI8, Form::ShortShift, 9, bytes, |inputs| longest: longest(inputs));
+/// So many rows that six are joined in the memory of the outputs of later ones.
+fn fully_connected_sixes(random: &mut Random, memory: &mut Memory) -> bool {
+    let (min, max) = range(random);
+    let output_zero_point = random.one_of(&[-128, 127, 0, -7]).clamp(min, max);
+    let (inputs, outputs) = (4 * random.between(1, 8), 8 * random.between(3, 5));
+    let rows = random.between(6, 100);
+    table(random, Form::ShortShift, &mut memory.table, inputs, outputs as usize);
+    let longest = longest(inputs);
+    let first =
+        arch::FullyConnectedThreesI8 { inputs, outputs, output_zero_point, min, max, longest };
+    let second =
+        plain::FullyConnectedThreesI8 { inputs, outputs, output_zero_point, min, max, longest };
+    let lens = [rows * inputs, rows * outputs].map(|len| len as usize);
+    equal(
+        random,
+        memory,
+        lens,
+        [&|input, c, output| first.run(input, c.bytes, c.table, output), &|input, c, output| {
+            second.run(input, c.bytes, c.table, output)
+        }],
+    )
+}
 connected!(fully_connected_row, FullyConnectedRowI8, Form::ShortShift, 1, bytes);
 /// Windows of three by three with little padding.
 fn sliding_shape(random: &mut Random) -> Shape {
@@ -530,6 +552,7 @@ pub const KERNELS: &[(&str, &str, Case)] = &[
     ("rv32", "depthwise_conv2d_shift_i8", depthwise_short),
     ("rv32", "depthwise_conv2d_sliding_i8", depthwise_sliding),
     ("rv32", "fully_connected_threes_i8", fully_connected_threes),
+    ("rv32", "fully_connected_threes_i8 of many rows", fully_connected_sixes),
     ("rv32", "fully_connected_row_i8", fully_connected_row),
     ("helium", "conv2d_rows_i8", conv2d_rows),
     ("helium", "depthwise_conv2d_blocks_i8", depthwise_blocks),
