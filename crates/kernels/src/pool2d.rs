@@ -7,6 +7,7 @@ use crate::chunks::Chunks;
 use crate::columns::Runs;
 use crate::fixed::clamp_f32;
 use crate::rows::{Block, Blocks, Images, Lines};
+use crate::window::clip;
 
 kernel! {
     /// int8 average: the sum divided by the number of taps inside the input, rounded half away from
@@ -162,9 +163,8 @@ impl Span {
     /// Of the `taps` places from `first` on, which has wrapped when it is in the padding before the input.
     #[inline(always)]
     fn new(first: u32, taps: u32, input: u32) -> Self {
-        let before = if first < input { 0 } else { taps.min(0u32.wrapping_sub(first)) };
-        let first = first.wrapping_add(before);
-        Self { first, count: taps.wrapping_sub(before).min(input.saturating_sub(first)) }
+        let (before, count) = clip(first, taps, input);
+        Self { first: first.wrapping_add(before), count }
     }
 }
 

@@ -40,6 +40,29 @@ impl Window {
         inside(first, self.width, self.dilation_width, self.in_width)
     }
 
+    /// How many places of a row begin before the input.
+    #[inline(always)]
+    pub(crate) fn places_before(&self) -> u32 {
+        let (mut number, mut first) = (0u32, 0u32);
+        while number < self.out_width && first < self.pad_left {
+            first = first.wrapping_add(self.stride_width);
+            number = number.wrapping_add(1);
+        }
+        number
+    }
+
+    /// How many places of a row, from this one on, have all their columns in the input.
+    #[inline(always)]
+    pub(crate) fn places_inside(&self, first: u32) -> u32 {
+        let mut number = 0u32;
+        let mut column = first.wrapping_mul(self.stride_width).wrapping_sub(self.pad_left);
+        while first.wrapping_add(number) < self.out_width && self.has_columns(column) {
+            column = column.wrapping_add(self.stride_width);
+            number = number.wrapping_add(1);
+        }
+        number
+    }
+
     /// As [`Window::has_columns`], for rows of an input that has so many.
     #[inline(always)]
     pub(crate) fn has_rows(&self, first: u32, in_height: u32) -> bool {
@@ -55,6 +78,15 @@ impl Window {
         let inside = |row: u32| row.cast_signed().max(0).cast_unsigned().min(in_height);
         inside(first)..inside(end)
     }
+}
+
+/// How many of so many taps from `first` on, which has wrapped where it is before the input, are before the
+/// input, and how many in it. Those of a window behind it are all before.
+#[inline(always)]
+pub(crate) fn clip(first: u32, taps: u32, len: u32) -> (u32, u32) {
+    let before = if first < len { 0 } else { 0u32.wrapping_sub(first).min(taps) };
+    let left = taps.wrapping_sub(before);
+    (before, left.min(len.saturating_sub(first.wrapping_add(before))))
 }
 
 /// Whether so many taps, the first one at `first`, are in an input of this length.

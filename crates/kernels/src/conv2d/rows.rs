@@ -5,7 +5,7 @@ use crate::Window;
 use crate::arch::helium::{self, LANES, Layer, Rectangles, Runs3};
 use crate::chunks::Chunks;
 use crate::rows::{Block, Blocks, Image, Images};
-use crate::window::offset;
+use crate::window::{clip, offset};
 
 /// Inputs that are gathered, of one place or of three.
 const PATCHES: usize = 240;
@@ -82,28 +82,6 @@ fn conv2d_rows_i8(
     }
 }
 
-/// How many of so many taps from `first` on, which has wrapped where it is before the input, are before the
-/// input, and how many in it. Those of a window behind it are all before.
-#[inline(always)]
-fn clip(first: u32, taps: u32, len: u32) -> (u32, u32) {
-    let before = if first < len { 0 } else { 0u32.wrapping_sub(first).min(taps) };
-    let left = taps.wrapping_sub(before);
-    let inside = left.min(len.saturating_sub(first.wrapping_add(before)));
-    (before, inside)
-}
-
-/// How many of so many places begin before the input.
-#[inline(always)]
-fn places_before(padding: u32, stride: u32, places: u32) -> u32 {
-    let mut number = 0u32;
-    let mut first = 0u32;
-    while number < places && first < padding {
-        first = first.wrapping_add(stride);
-        number = number.wrapping_add(1);
-    }
-    number
-}
-
 /// Where the window of a place begins, wrapped when it is in the padding.
 #[inline(always)]
 fn first_of(place: u32, stride: u32, padding: u32) -> u32 {
@@ -124,9 +102,9 @@ impl Shape<'_> {
         let image = block.image;
         let row_len = self.lines().output;
         let channels = self.out_channels;
-        let before = places_before(window.pad_left, window.stride_width, window.out_width);
+        let before = window.places_before();
         let column = first_of(before, window.stride_width, window.pad_left);
-        let inside = self.places_inside(column, window.out_width.wrapping_sub(before));
+        let inside = window.places_inside(before);
         let threes = inside / 3;
         let behind = before.wrapping_add(threes.wrapping_mul(3));
         let three_steps = self.of_columns(window.stride_width).wrapping_mul(3);
@@ -229,9 +207,8 @@ impl Shape<'_> {
         let image = block.image;
         let few = self.depth.wrapping_mul(3) > PATCHES || self.out_channels < helium::CHANNELS;
         let together: u32 = if few { 1 } else { 3 };
-        let before = places_before(window.pad_left, window.stride_width, window.out_width);
-        let column = first_of(before, window.stride_width, window.pad_left);
-        let inside = self.places_inside(column, window.out_width.wrapping_sub(before));
+        let before = window.places_before();
+        let inside = window.places_inside(before);
         let behind = before.wrapping_add(inside);
         let mut patches = [0; PATCHES];
             let mut left = &mut *block.output;
@@ -275,17 +252,6 @@ impl Shape<'_> {
                 row = row.wrapping_add(window.stride_height);
             }
             self.of_patches(&patches, filled, layer, left);
-    }
-
-    /// How many places from this column on, at most so many, have all their columns in the input.
-    #[inline(always)]
-    fn places_inside(&self, mut column: u32, most: u32) -> u32 {
-        let mut number = 0u32;
-        while number < most && self.window.has_columns(column) {
-            column = column.wrapping_add(self.window.stride_width);
-            number = number.wrapping_add(1);
-        }
-        number
     }
 
     /// Gathers three places at once and computes their outputs, where a row of the window is one vector; says whether

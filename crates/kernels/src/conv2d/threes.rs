@@ -6,6 +6,7 @@ use crate::arch::rv32::{self, Finish, Layer, Lines, PLACES, RUNS, Runs};
 use crate::chunks::Chunks;
 use crate::copy::copy_words;
 use crate::rows::{Block, Blocks, Image};
+use crate::window::clip;
 
 /// Inputs of one output place that are gathered when they may be more than [`RUNS`].
 pub const PATCH: usize = 80;
@@ -239,12 +240,6 @@ impl Shape<'_> {
         patch: &mut [i8],
     ) {
         let window = self.window;
-        // Rows and columns before the input, and in it.
-        let clip = |first: u32, taps: u32, inputs: u32| {
-            let before = if first < inputs { 0 } else { 0u32.wrapping_sub(first).min(taps) };
-            let room = inputs.saturating_sub(first.wrapping_add(before));
-            (before, taps.wrapping_sub(before).min(room))
-        };
         let (before, inside) = clip(place.column, window.width, window.in_width);
         let row_len = self.columns(window.width);
         let line_len = self.columns(window.in_width);

@@ -93,8 +93,8 @@ impl Shape<'_, i8> {
     fn convolve_nine(&self, block: &mut Block<'_, i8>, layer: &Layer<'_>) {
         let image = block.image;
         let window = self.window;
-        let before = self.places_before();
-        let inside = self.places_inside(before);
+        let before = window.places_before();
+        let inside = window.places_inside(before);
         let mut row = block.first;
         for mut left in block.output.whole_chunks_mut(self.row_len()) {
             let mut place = 0u32;
@@ -115,8 +115,8 @@ impl Shape<'_, i8> {
     fn convolve_taps<'a>(&'a self, block: &mut Block<'a, i8>, layer: &Layer<'_>) {
         let image = block.image;
         let window = self.window;
-        let before = self.places_before();
-        let inside = self.places_inside(before);
+        let before = window.places_before();
+        let inside = window.places_inside(before);
         let step = (window.stride_width as usize).wrapping_mul(self.channels);
         let apart = (window.dilation_width as usize).wrapping_mul(self.channels);
         let line = window.height == 1;
@@ -185,31 +185,5 @@ impl Shape<'_, i8> {
             stride: window.stride_width,
         };
         depthwise::three_by_three(&image, windows, layer, output);
-    }
-
-    /// How many places of a row begin before the input.
-    #[inline(always)]
-    fn places_before(&self) -> u32 {
-        let window = self.window;
-        let mut number = 0u32;
-        let mut first = 0u32;
-        while number < window.out_width && first < window.pad_left {
-            first = first.wrapping_add(window.stride_width);
-            number = number.wrapping_add(1);
-        }
-        number
-    }
-
-    /// How many places from this one on have all their columns in the input.
-    #[inline(always)]
-    fn places_inside(&self, first: u32) -> u32 {
-        let window = self.window;
-        let mut number = 0u32;
-        let mut column = self.column(first);
-        while first.wrapping_add(number) < window.out_width && window.has_columns(column) {
-            column = column.wrapping_add(window.stride_width);
-            number = number.wrapping_add(1);
-        }
-        number
     }
 }
